@@ -1,0 +1,104 @@
+/**
+ * What a person asks of a session or a runner, and the receipts that it ends in (design §5). A command carries a
+ * client-made `op`; the hub keeps it until its runner reports `applied` or `rejected`, delivery may repeat, effect may not.
+ */
+import * as z from "zod";
+import { limits } from "./limits.ts";
+import { Attachment, Id, TimeMs } from "./shared.ts";
+
+export const Op = Id;
+
+/** Commands to a session, carried out by its host. */
+export const SessionCommand = z.discriminatedUnion("kind", [
+  z.object({
+    kind: z.literal("prompt"),
+    text: z.string().max(limits.promptChars),
+    attachments: z.array(Attachment).max(8).optional(),
+    /** `steer`: into the running turn. `follow_up`: after it. `prompt`: now when idle; while working, queued after the turn. */
+    delivery: z.enum(["prompt", "steer", "follow_up"]),
+  }),
+  z.object({ kind: z.literal("cancel") }),
+  z.object({
+    kind: z.literal("answer"),
+    /** Id of the interaction entry. */
+    entryId: Id,
+    outcome: z.enum(["selected", "text", "cancelled"]),
+    optionId: z.string().max(256).optional(),
+    text: z.string().max(limits.promptChars).optional(),
+  }),
+  z.object({ kind: z.literal("set_model"), modelId: z.string().max(256), provider: z.string().max(128).optional() }),
+  z.object({ kind: z.literal("set_mode"), modeId: z.string().max(256) }),
+  z.object({ kind: z.literal("set_config_option"), optionId: z.string().max(128), value: z.string().max(512) }),
+  z.object({ kind: z.literal("set_thinking_level"), level: z.string().max(64) }),
+  z.object({ kind: z.literal("compact"), instructions: z.string().max(8_000).optional() }),
+  /** Starts a new conversation in the same session (pi's new_session). */
+  z.object({ kind: z.literal("new_conversation") }),
+  z.object({ kind: z.literal("rename"), title: z.string().trim().min(1).max(limits.titleChars) }),
+  /** Removes a prompt that waits in the queue. */
+  z.object({ kind: z.literal("unqueue"), queuedOp: Op }),
+]);
+export type SessionCommand = z.infer<typeof SessionCommand>;
+
+/** How to start an agent: a preset's id, or a custom command line that speaks ACP. */
+export const AgentLaunch = z.object({
+  agentId: Id,
+  /** Only for agentId "custom": program and arguments, run without a shell. */
+  command: z.array(z.string().min(1).max(4_096)).min(1).max(64).optional(),
+});
+export type AgentLaunch = z.infer<typeof AgentLaunch>;
+
+/** Commands to a runner, carried out by its daemon. */
+export const RunnerCommand = z.discriminatedUnion("kind", [
+  z.object({
+    kind: z.literal("new_session"),
+    sessionId: Id,
+    cwd: z.string().min(1).max(limits.pathChars),
+    agent: AgentLaunch,
+    prompt: z.string().max(limits.promptChars).optional(),
+    sessionName: z.string().max(limits.titleChars).optional(),
+  }),
+  /** Ends a session: its agent is stopped, its timeline stays. */
+  z.object({ kind: z.literal("kill_session"), sessionId: Id }),
+  /** Starts the agent of an ended session again, with its conversation where the agent can load it. */
+  z.object({ kind: z.literal("resume_session"), sessionId: Id }),
+]);
+export type RunnerCommand = z.infer<typeof RunnerCommand>;
+
+/** A command on its way from the hub to a session host or a runner daemon. */
+export const DeliveredCommand = z.object({
+  type: z.literal("command"),
+  op: Op,
+  /** Set when a session host is to carry it out. */
+  sessionId: Id.optional(),
+  command: z.union([SessionCommand, RunnerCommand]),
+  /** Display name of the person who asked. */
+  from: z.string().max(256),
+  at: TimeMs,
+  expiresAt: TimeMs,
+});
+export type DeliveredCommand = z.infer<typeof DeliveredCommand>;
+
+/** The receipt from whoever carried it out. Sent again when the command is delivered again. */
+export const CommandResult = z.object({
+  type: z.literal("command_result"),
+  op: Op,
+  status: z.enum(["applied", "rejected"]),
+  /** Why it was rejected, in a sentence for the person who asked. */
+  reason: z.string().max(2_000).optional(),
+});
+export type CommandResult = z.infer<typeof CommandResult>;
+
+/** What a viewer is told of a command: from the hub's inbox and the receipts alone. */
+export const CommandStatus = z.object({
+  type: z.literal("command_status"),
+  op: Op,
+  sessionId: Id.optional(),
+  /** `accepted`: stored in the inbox, waits for its runner. */
+  status: z.enum(["accepted", "applied", "rejected", "expired"]),
+  reason: z.string().max(2_000).optional(),
+  /** The command itself, while it waits, so that every device shows it. */
+  command: z.union([SessionCommand, RunnerCommand]).optional(),
+  from: z.string().max(256).optional(),
+  at: TimeMs,
+});
+export type CommandStatus = z.infer<typeof CommandStatus>;

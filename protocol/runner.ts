@@ -1,0 +1,99 @@
+/** `/ws/runner`: one runner daemon to the hub. */
+import * as z from "zod";
+import { limits } from "./limits.ts";
+import { CommandResult, DeliveredCommand } from "./command.ts";
+import { AgentInfo, ErrorMessage, Id, Ping, Pong, SessionEnd, TimeMs } from "./shared.ts";
+
+const Path = z.string().max(limits.pathChars);
+
+export const RegisterRunner = z.object({
+  type: z.literal("register_runner"),
+  protocolVersion: z.number().int(),
+  /** Made once and kept in the runner's config. Belongs to the first user that registers it. */
+  runnerId: Id,
+  name: z.string().min(1).max(limits.titleChars),
+  roots: z.array(Path).min(1).max(64),
+  agents: z.array(AgentInfo).max(64),
+  version: z.string().max(64),
+  platform: z.string().max(64),
+  /** Sessions whose hosts live on this machine now. */
+  sessionIds: z.array(Id).max(10_000),
+  warnings: z.array(z.string().max(1_000)).max(32),
+});
+export type RegisterRunner = z.infer<typeof RegisterRunner>;
+
+/** The agents, roots or warnings changed. */
+export const RunnerUpdate = RegisterRunner.pick({ agents: true, roots: true, warnings: true }).partial().extend({
+  type: z.literal("runner_update"),
+});
+
+/** A host died without ending its session itself (kill -9, crash): the daemon speaks for it. */
+export const SessionKilled = z.object({ type: z.literal("session_killed"), sessionId: Id, end: SessionEnd });
+
+export const FileEntry = z.object({
+  name: z.string().max(1_024),
+  kind: z.enum(["directory", "file", "symlink"]),
+  isGitRepo: z.boolean().optional(),
+});
+export type FileEntry = z.infer<typeof FileEntry>;
+
+/** Answers list_files. `path` is the resolved absolute folder. */
+export const FileResult = z.object({
+  type: z.literal("file_result"),
+  requestId: Id,
+  ok: z.boolean(),
+  path: Path.optional(),
+  entries: z.array(FileEntry).max(2_000).optional(),
+  isTruncated: z.boolean().optional(),
+  error: z.string().max(2_000).optional(),
+});
+export type FileResult = z.infer<typeof FileResult>;
+
+/** Answers list_agents, after the runner looked again. */
+export const AgentsList = z.object({
+  type: z.literal("agents_list"),
+  requestId: Id,
+  agents: z.array(AgentInfo).max(64),
+});
+
+/** Messages from a runner daemon. */
+export const runnerClient = {
+  register_runner: RegisterRunner,
+  runner_update: RunnerUpdate,
+  session_killed: SessionKilled,
+  command_result: CommandResult,
+  file_result: FileResult,
+  agents_list: AgentsList,
+  ping: Ping,
+  pong: Pong,
+} as const;
+
+export const RunnerRegistered = z.object({
+  type: z.literal("runner_registered"),
+  runnerId: Id,
+  /** Sessions that the hub believes to live on this runner; those without a host are answered with session_killed. */
+  existingSessions: z.array(Id).max(10_000),
+  serverTime: TimeMs,
+});
+
+/** Lists a folder for the picker. Relative to nothing: an absolute path, or empty for the roots. */
+export const ListFiles = z.object({
+  type: z.literal("list_files"),
+  requestId: Id,
+  path: Path,
+  /** Only names that start with this (completion); case is ignored. */
+  prefix: z.string().max(1_024).optional(),
+  directoriesOnly: z.boolean().optional(),
+});
+export const ListAgents = z.object({ type: z.literal("list_agents"), requestId: Id });
+
+/** Messages to a runner daemon. */
+export const runnerServer = {
+  runner_registered: RunnerRegistered,
+  command: DeliveredCommand,
+  list_files: ListFiles,
+  list_agents: ListAgents,
+  error: ErrorMessage,
+  ping: Ping,
+  pong: Pong,
+} as const;

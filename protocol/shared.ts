@@ -1,0 +1,147 @@
+/** Shapes used by more than one namespace. */
+import * as z from "zod";
+import { limits } from "./limits.ts";
+
+/** Ids are made by whoever creates the thing (`crypto.randomUUID()` or a name) and must be safe in URLs and KV keys. */
+export const Id = z.string().min(1).max(128).regex(
+  /^[A-Za-z0-9._:@-]+$/,
+  "must hold only letters, digits and . _ : @ -",
+);
+/** Milliseconds since the Unix epoch. */
+export const TimeMs = z.number().int().nonnegative();
+const Title = z.string().max(limits.titleChars);
+const Path = z.string().min(1).max(limits.pathChars);
+
+export const ModelInfo = z.object({
+  provider: z.string().max(128),
+  id: z.string().min(1).max(256),
+  name: z.string().max(256).optional(),
+  reasoning: z.boolean().optional(),
+  contextWindow: z.number().int().positive().optional(),
+});
+export type ModelInfo = z.infer<typeof ModelInfo>;
+
+/** An agent that a runner can start, or says why it cannot. */
+export const AgentInfo = z.object({
+  /** Stable preset name ("pi", "claude", "codex", "gemini", "opencode", "kimi", "demo") or "custom:<name>". */
+  id: Id,
+  name: Title,
+  /** How the runner drives it. */
+  transport: z.enum(["acp", "pi-rpc"]),
+  available: z.boolean(),
+  /** What is missing and how to get it, when not available. */
+  missing: z.string().max(1_000).optional(),
+  version: z.string().max(64).optional(),
+  /** True only for the built-in demo agent: label it as such wherever it appears. */
+  isDemo: z.boolean().optional(),
+});
+export type AgentInfo = z.infer<typeof AgentInfo>;
+
+/** Which agent a session runs: enough to name it in a list. */
+export const SessionAgent = z.object({ id: Id, name: Title, isDemo: z.boolean().optional() });
+export type SessionAgent = z.infer<typeof SessionAgent>;
+
+/**
+ * What a session is doing. `waiting`: for a person (an interaction is pending). `idle`: for the next prompt.
+ * `ended`: its agent process is gone; `SessionInfo.ended` says how.
+ */
+export const Activity = z.enum(["starting", "working", "waiting", "idle", "ended"]);
+export type Activity = z.infer<typeof Activity>;
+
+export const SessionEnd = z.object({
+  /** `closed`: a person ended it. `runner_stopped`: its runner was stopped. `failed`: the agent could not start or crashed. `lost`: the host died without a word. */
+  reason: z.enum(["closed", "runner_stopped", "failed", "lost"]),
+  detail: z.string().max(8_192).optional(),
+  at: TimeMs,
+});
+export type SessionEnd = z.infer<typeof SessionEnd>;
+
+/** A session as lists show it. */
+export const SessionInfo = z.object({
+  sessionId: Id,
+  /** Path of the session's page on the hub, "/session/<id>". */
+  shareUrl: z.string().max(512),
+  cwd: Path,
+  sessionName: Title.nullable(),
+  agent: SessionAgent,
+  model: ModelInfo.nullable(),
+  runnerId: Id.nullable(),
+  runnerName: Title.nullable(),
+  startedAt: TimeMs,
+  /** When the agent or a person last did something in it. */
+  lastActivityAt: TimeMs,
+  /** Whether the session's host is connected to the hub now. */
+  isActive: z.boolean(),
+  activity: Activity,
+  /** How many interactions wait for a person. */
+  attention: z.number().int().nonnegative(),
+  /** Whether there are entries that its owner has not seen. */
+  unread: z.boolean(),
+  viewerCount: z.number().int().nonnegative(),
+  /** First line of the newest message, for previews. */
+  preview: z.string().max(200).optional(),
+  ended: SessionEnd.nullable(),
+  /** Whether the runner can start its agent again with this conversation. */
+  isResumable: z.boolean(),
+  parentSessionId: Id.nullable(),
+});
+export type SessionInfo = z.infer<typeof SessionInfo>;
+
+/** A runner as lists show it. */
+export const RunnerInfo = z.object({
+  runnerId: Id,
+  name: Title,
+  roots: z.array(Path).max(64),
+  platform: z.string().max(64),
+  version: z.string().max(64),
+  agents: z.array(AgentInfo).max(64),
+  sessionCount: z.number().int().nonnegative(),
+  isConnected: z.boolean(),
+  lastSeenAt: TimeMs,
+  warnings: z.array(z.string().max(1_000)).max(32),
+});
+export type RunnerInfo = z.infer<typeof RunnerInfo>;
+
+/** A file sent along with a prompt. Exactly one of `data` (base64) and `url` (a hub path) is set. */
+export const Attachment = z.object({
+  attachmentId: Id.optional(),
+  mediaType: z.string().max(128),
+  filename: z.string().max(255).optional(),
+  data: z.string().max(4 * 1024 * 1024).optional(),
+  url: z.string().max(1_024).optional(),
+});
+export type Attachment = z.infer<typeof Attachment>;
+
+/** How much of a session's log a client has: the log's epoch and the last seq that it applied. */
+export const Cursor = z.object({ epoch: z.number().int().nonnegative(), seq: z.number().int().nonnegative() });
+export type Cursor = z.infer<typeof Cursor>;
+
+/** A typed error on any namespace. Codes are stable; messages are for people. */
+export const ErrorMessage = z.object({
+  type: z.literal("error"),
+  code: z.enum([
+    "bad_frame", // not JSON, or not a message or array of messages
+    "too_large", // over limits.frameBytes or another size bound
+    "invalid_message", // a known type with a wrong field
+    "unauthorized", // the credential is missing, wrong or revoked
+    "not_found", // no such thing, or not yours
+    "gap", // a record's seq was not the next one
+    "stale_epoch", // a newer registration of this producer exists
+    "rate_limited",
+    "unavailable", // KV or the runner cannot be reached now; try again
+    "conflict",
+    "protocol_version",
+    "internal",
+  ]),
+  message: z.string().max(2_000),
+  /** Dotted path of the field that was wrong. */
+  field: z.string().max(256).optional(),
+  /** The op, requestId or generation that this answers. */
+  ref: z.string().max(128).optional(),
+  sessionId: Id.optional(),
+});
+export type ErrorMessage = z.infer<typeof ErrorMessage>;
+export type ErrorCode = ErrorMessage["code"];
+
+export const Ping = z.object({ type: z.literal("ping"), at: TimeMs.optional() });
+export const Pong = z.object({ type: z.literal("pong"), at: TimeMs.optional() });

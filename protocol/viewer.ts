@@ -1,0 +1,128 @@
+/** `/ws/viewer`: a browser tab (or another client) attached to one session at a time. */
+import * as z from "zod";
+import { limits } from "./limits.ts";
+import { CommandStatus, Op, SessionCommand } from "./command.ts";
+import { Delta, Entry } from "./entry.ts";
+import { SessionMeta } from "./meta.ts";
+import { Event } from "./relay.ts";
+import { Cursor, ErrorMessage, Id, Ping, Pong, SessionInfo } from "./shared.ts";
+
+/** Counts up with every switch_session of a socket, so that answers of an older one can be told apart. */
+const Generation = z.number().int().nonnegative();
+
+/** Attaches to a session (and leaves the one before). With a cursor it asks for what changed since. */
+export const SwitchSession = z.object({
+  type: z.literal("switch_session"),
+  sessionId: Id,
+  generation: Generation,
+  cursor: Cursor.optional(),
+});
+
+/** Asks for the page of entries before `before` (an entry index). */
+export const LoadMessages = z.object({
+  type: z.literal("load_messages"),
+  sessionId: Id,
+  generation: Generation,
+  before: z.number().int().nonnegative(),
+  limit: z.number().int().min(1).max(limits.pageEntries),
+});
+
+export const ViewerCommand = z.object({ type: z.literal("command"), op: Op, sessionId: Id, command: SessionCommand });
+
+/** Tells whether the tab is visible, and up to which seq its person has seen the session. */
+export const ViewerVisibility = z.object({
+  type: z.literal("viewer_visibility"),
+  visible: z.boolean(),
+  seenSeq: z.number().int().nonnegative().optional(),
+});
+
+/** Messages from a viewer. */
+export const viewerClient = {
+  switch_session: SwitchSession,
+  load_messages: LoadMessages,
+  command: ViewerCommand,
+  viewer_visibility: ViewerVisibility,
+  ping: Ping,
+  pong: Pong,
+} as const;
+
+/**
+ * The verdict on an attach. It never moves the viewer's cursor: only content does.
+ * `resume`: changes since the cursor follow in `changes`. `snapshot`: the last page follows; forget what you had.
+ * `ahead`: you have more than is committed yet; keep it, the rest will come.
+ */
+export const Connected = z.object({
+  type: z.literal("connected"),
+  sessionId: Id,
+  generation: Generation,
+  verdict: z.enum(["resume", "snapshot", "ahead"]),
+  cursor: Cursor,
+  info: SessionInfo,
+  /** Commands that wait for the runner. */
+  inbox: z.array(CommandStatus).max(limits.inboxCommands),
+});
+export type Connected = z.infer<typeof Connected>;
+
+/** The newest page. Afterwards the viewer's cursor is `cursor`. Entries ascend by index. */
+export const Snapshot = z.object({
+  type: z.literal("snapshot"),
+  sessionId: Id,
+  generation: Generation,
+  cursor: Cursor,
+  meta: SessionMeta,
+  entries: z.array(Entry),
+  /** Lowest index that the hub still holds; entries before the first one given can be loaded down to it. */
+  oldestIndex: z.number().int().nonnegative(),
+});
+export type Snapshot = z.infer<typeof Snapshot>;
+
+/** What changed since the viewer's cursor, each changed entry once, ascending by seq; afterwards the cursor is `cursor`. */
+export const Changes = z.object({
+  type: z.literal("changes"),
+  sessionId: Id,
+  generation: Generation,
+  cursor: Cursor,
+  meta: SessionMeta.nullable(),
+  entries: z.array(Entry),
+  /** Another `changes` follows; live events begin after the last. */
+  more: z.boolean(),
+});
+export type Changes = z.infer<typeof Changes>;
+
+/** Answers load_messages. Entries ascend by index. A newer version that the viewer already has wins (by seq). */
+export const MessagesPage = z.object({
+  type: z.literal("session_messages_page"),
+  sessionId: Id,
+  generation: Generation,
+  entries: z.array(Entry),
+  hasMore: z.boolean(),
+  oldestIndex: z.number().int().nonnegative(),
+});
+export type MessagesPage = z.infer<typeof MessagesPage>;
+
+/** The host of the session connected or went, its runner too, or the list's view of it changed. */
+export const SessionStatusMessage = z.object({ type: z.literal("session_status"), session: SessionInfo });
+
+/** The session was deleted, or access to it ended. */
+export const Disconnected = z.object({
+  type: z.literal("disconnected"),
+  sessionId: Id,
+  code: z.enum(["session_deleted", "unauthorized", "lagging"]),
+  reason: z.string().max(2_000),
+});
+
+/** Messages to a viewer. `event` and `delta` are the host's own messages. */
+export const viewerServer = {
+  connected: Connected,
+  snapshot: Snapshot,
+  changes: Changes,
+  event: Event,
+  delta: Delta,
+  session_messages_page: MessagesPage,
+  session_status: SessionStatusMessage,
+  command_status: CommandStatus,
+  disconnected: Disconnected,
+  error: ErrorMessage,
+  ping: Ping,
+  pong: Pong,
+} as const;
