@@ -163,6 +163,16 @@ export class App<State = unknown> {
     const root = newSegment<State>(null);
     const router = new Router<MiddlewareFn<State>[]>();
     const custom: { notFound: MiddlewareFn<State> | null } = { notFound: null };
+    /** As with error pages: a "not found" page passes through the middlewares that were run before it. */
+    const notFoundBoundary: MiddlewareFn<State> = async (ctx) => {
+      try {
+        return await ctx.next();
+      } catch (error) {
+        if (custom.notFound === null || !(error instanceof HttpError) || error.status !== 404) throw error;
+        return await custom.notFound(ctx);
+      }
+    };
+
     for (const command of this.#commands) {
       if (command.type !== "fsRoutes") {
         apply(command);
@@ -200,16 +210,6 @@ export class App<State = unknown> {
         }
       }
     }
-
-    /** As with error pages: a "not found" page passes through the middlewares that were run before it. */
-    const notFoundBoundary: MiddlewareFn<State> = async (ctx) => {
-      try {
-        return await ctx.next();
-      } catch (error) {
-        if (custom.notFound === null || !(error instanceof HttpError) || error.status !== 404) throw error;
-        return await custom.notFound(ctx);
-      }
-    };
 
     const rootChain = [...chainOf(root), notFoundBoundary];
     const chainFor = (match: ReturnType<typeof router.match>): MiddlewareFn<State>[] => {
