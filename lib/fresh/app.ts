@@ -2,6 +2,7 @@ import type { BuildCache } from "./build_cache.ts";
 import { Context, internalsOf } from "./context.ts";
 import { HttpError } from "./error.ts";
 import { type FsRouteCommand, fsRouteCommands } from "./fs_routes.ts";
+import { withHeaders } from "./headers.ts";
 import { joinPath, Router } from "./router.ts";
 import { chainOf, errorBoundary, newSegment, routeHandlers, runChain, type Segment, segmentAt } from "./segments.ts";
 import type {
@@ -234,7 +235,9 @@ export class App<State = unknown> {
       } catch (error) {
         response = await answerError(ctx, error, notFound);
       }
-      if (allow !== null && response.status === 405) response = withHeader(response, "allow", allow);
+      if (allow !== null && response.status === 405) {
+        response = withHeaders(response, (headers) => headers.set("allow", allow));
+      }
       if (req.method === "HEAD" && response.body !== null) {
         await response.body.cancel();
         return new Response(null, response);
@@ -248,12 +251,6 @@ export class App<State = unknown> {
     const handler = this.handler();
     await Deno.serve(options as Deno.ServeTcpOptions, (req, info) => handler(req, info)).finished;
   }
-}
-
-function withHeader(response: Response, name: string, value: string): Response {
-  const copy = new Response(response.body, response);
-  copy.headers.set(name, value);
-  return copy;
 }
 
 async function answerError<State>(

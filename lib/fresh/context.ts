@@ -220,6 +220,12 @@ export function nonceOf(response: Response): string | undefined {
   return nonces.get(response);
 }
 
+/** Gives the copy of a response its nonce. */
+export function copyNonce(from: Response, to: Response): void {
+  const nonce = nonces.get(from);
+  if (nonce !== undefined) nonces.set(to, nonce);
+}
+
 function withType(init: ResponseInit | undefined, contentType: string): ResponseInit {
   const headers = new Headers(init?.headers);
   if (!headers.has("content-type")) headers.set("content-type", contentType);

@@ -231,8 +231,7 @@ function scripts(state: RenderState): ComponentChildren {
     );
   }
   if (snapshot.liveReload !== undefined) {
-    const src = `${basePath}${snapshot.liveReload}`;
-    elements.push(h("script", { type: "module", nonce, src, "data-base": basePath }) as VNode);
+    elements.push(h("script", { type: "module", nonce, src: basePath + snapshot.liveReload }) as VNode);
   }
   return elements;
 }
@@ -251,14 +250,9 @@ function clientState(state: RenderState): string {
   return json.replaceAll(/[<\u2028\u2029]/g, (char) => `\\u${char.charCodeAt(0).toString(16).padStart(4, "0")}`);
 }
 
-const isComputed = (value: Signal) => !Object.hasOwn(value, "value") && !("set" in descriptorOfValue(value));
-
-function descriptorOfValue(signal: Signal): PropertyDescriptor {
-  for (let proto: object | null = Object.getPrototypeOf(signal); proto !== null; proto = Object.getPrototypeOf(proto)) {
-    const descriptor = Object.getOwnPropertyDescriptor(proto, "value");
-    if (descriptor !== undefined) return descriptor.set === undefined ? { get: descriptor.get } : descriptor;
-  }
-  return {};
+/** A computed signal has a getter for its value and no setter. */
+function isComputed(signal: Signal): boolean {
+  return Object.getOwnPropertyDescriptor(Object.getPrototypeOf(signal), "value")?.set === undefined;
 }
 
 function serialiseProps(instances: unknown[], state: RenderState): string {

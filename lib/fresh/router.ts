@@ -31,10 +31,12 @@ export class Router<T> {
       const special = pattern.search(DYNAMIC_SYNTAX);
       entry = { pattern, byMethod: new Map() };
       if (special === -1) {
-        this.#static.set(pattern, entry);
+        // Paths are compared as they are on the wire. Decoding them first would let "/%61dmin" reach "/admin" past
+        // a middleware that looks at the path.
+        this.#static.set(encodeURI(pattern), entry);
       } else {
         // The prefix before "/:name*" may be matched without its last slash.
-        const literalPrefix = pattern.slice(0, special).replace(/\/$/, "");
+        const literalPrefix = encodeURI(pattern.slice(0, special).replace(/\/$/, ""));
         entry.dynamic = { literalPrefix, matcher: new URLPattern({ pathname: pattern }) };
         this.#dynamic.push(entry);
       }
@@ -45,7 +47,7 @@ export class Router<T> {
 
   /** Finds the route for `method` and the path of `url`. HEAD falls back to GET. */
   match(method: string, url: URL): RouteMatch<T> {
-    const fixed = this.#static.get(url.pathname) ?? this.#static.get(decodePath(url.pathname));
+    const fixed = this.#static.get(url.pathname);
     if (fixed !== undefined) return select(fixed, method, {});
     let refused: RouteMatch<T> | undefined;
     for (const entry of this.#dynamic) {
@@ -54,7 +56,7 @@ export class Router<T> {
       if (groups === undefined) continue;
       const params: Record<string, string> = {};
       for (const [name, value] of Object.entries(groups)) {
-        if (value !== undefined) params[name] = decodePath(value);
+        if (value !== undefined) params[name] = decodeParam(value);
       }
       const found = select(entry, method, params);
       if (found.kind === "found") return found;
@@ -71,11 +73,11 @@ function select<T>(entry: Entry<T>, method: string, params: Record<string, strin
   return { kind: "method-not-allowed", pattern, params, allowed: [...byMethod.keys()] };
 }
 
-function decodePath(path: string): string {
+function decodeParam(text: string): string {
   try {
-    return decodeURIComponent(path);
+    return decodeURIComponent(text);
   } catch {
-    return path;
+    return text;
   }
 }
 

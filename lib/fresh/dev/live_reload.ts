@@ -6,10 +6,9 @@ export class LiveReload {
   /** URL path of the event stream. */
   static readonly path = "/_fresh/alive";
 
-  /** The script that listens in the page. It also reloads when it reaches a server that was restarted. */
-  static readonly script = `const base = document.currentScript?.dataset.base ?? "";
-let revision = null;
-new EventSource(base + ${JSON.stringify(LiveReload.path)}).onmessage = ({ data }) => {
+  /** The script that listens in the page; it lies beside the event stream. It also reloads when it reaches a server that was restarted. */
+  static readonly script = `let revision = null;
+new EventSource(new URL("./alive", import.meta.url)).onmessage = ({ data }) => {
   if (revision !== null && revision !== data) location.reload();
   revision = data;
 };

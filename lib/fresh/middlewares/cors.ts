@@ -1,4 +1,5 @@
 import type { Context } from "../context.ts";
+import { withHeaders } from "../headers.ts";
 import type { MiddlewareFn } from "../types.ts";
 
 /** Options of {@linkcode cors}. */
@@ -41,12 +42,11 @@ export function cors<State>(options: CORSOptions<State> = {}): MiddlewareFn<Stat
       }
       return new Response(null, { status: 204, headers });
     }
-    const response = await ctx.next();
-    if (response.status === 101) return response;
-    for (const [name, value] of headers) {
-      if (name === "vary") response.headers.append(name, value);
-      else response.headers.set(name, value);
-    }
-    return response;
+    return withHeaders(await ctx.next(), (own) => {
+      for (const [name, value] of headers) {
+        if (name === "vary") own.append(name, value);
+        else own.set(name, value);
+      }
+    });
   };
 }

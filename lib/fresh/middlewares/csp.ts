@@ -1,4 +1,5 @@
 import { nonceOf } from "../context.ts";
+import { withHeaders } from "../headers.ts";
 import type { MiddlewareFn } from "../types.ts";
 
 /** Options of {@linkcode csp}. */
@@ -58,13 +59,10 @@ export function csp<State>(options: CSPOptions = {}): MiddlewareFn<State> {
         ? directive.replaceAll("'unsafe-inline'", `'nonce-${nonce}'`)
         : directive
     );
-    // Upgrade responses have immutable headers and no page to protect.
-    if (response.status === 101) return response;
-    response.headers.set(header, policy.join("; "));
-    if (options.reportTo !== undefined) {
-      response.headers.set("Reporting-Endpoints", `csp-endpoint="${options.reportTo}"`);
-    }
-    return response;
+    return withHeaders(response, (headers) => {
+      headers.set(header, policy.join("; "));
+      if (options.reportTo !== undefined) headers.set("Reporting-Endpoints", `csp-endpoint="${options.reportTo}"`);
+    });
   };
 }
 
