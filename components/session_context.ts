@@ -1,0 +1,23 @@
+/** What the parts of a session's page share. */
+import { createContext } from "preact";
+import { useContext } from "preact/hooks";
+import { LazyModule } from "@/client/lazy_module.ts";
+import type { SessionStore } from "@/client/session_store.ts";
+
+export class SessionView {
+  readonly highlighter = new LazyModule(async () => (await import("@/client/highlight.ts")).createHighlighter());
+  readonly differ = new LazyModule(async () => (await import("@/client/diff_lines.ts")).diffLines);
+  /** Entries that a person opened or closed; remembered while they scroll out of the page. */
+  readonly opened = new Map<string, boolean>();
+
+  constructor(readonly store: SessionStore) {}
+}
+
+export const SessionContext = createContext<SessionView | null>(null);
+
+/** The view of the session around this component. Throws outside of one. */
+export function useSession(): SessionView {
+  const view = useContext(SessionContext);
+  if (!view) throw new Error("this component belongs inside a SessionContext");
+  return view;
+}
