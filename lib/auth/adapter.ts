@@ -63,8 +63,13 @@ export function kvAdapter(tables: Tables) {
       },
       updateMany: async ({ model, where, update }) => {
         const change = seal(model, asRecord(update));
-        return await forEach(tables, model, sealWhere(model, where), (stored) =>
-          tables.begin().replace(model, stored, { ...stored.row, ...change, id: stored.row.id }), change);
+        return await forEach(
+          tables,
+          model,
+          sealWhere(model, where),
+          (stored) => tables.begin().replace(model, stored, { ...stored.row, ...change, id: stored.row.id }),
+          change,
+        );
       },
       delete: async ({ model, where }) => {
         if (where.length > 0) await tables.remove(model, sealWhere(model, where));
@@ -86,11 +91,13 @@ export function kvAdapter(tables: Tables) {
         const { model, where, increment, set = {} } = request;
         const row = await tables.update(model, sealWhere(model, where), (current) => ({
           ...seal(model, set),
-          ...Object.fromEntries(Object.entries(increment).map(([field, delta]) => {
-            const value = current[field] ?? 0;
-            if (typeof value !== "number") throw new TypeError(`${model}.${field} is not a number`);
-            return [field, value + delta];
-          })),
+          ...Object.fromEntries(
+            Object.entries(increment).map(([field, delta]) => {
+              const value = current[field] ?? 0;
+              if (typeof value !== "number") throw new TypeError(`${model}.${field} is not a number`);
+              return [field, value + delta];
+            }),
+          ),
         }));
         return row === null ? null : output<T>(request, row);
       },
@@ -120,7 +127,9 @@ async function forEach(
       }
       const conflict = await tables.conflict(model, { ...stored.row, ...change, id });
       if (conflict !== null) throw conflict;
-      if (round >= BULK_ROUNDS_MAX) throw new Error(`A row of "${model}" is being written by too many at once; try again`);
+      if (round >= BULK_ROUNDS_MAX) {
+        throw new Error(`A row of "${model}" is being written by too many at once; try again`);
+      }
     }
   }
   return count;
