@@ -1,0 +1,39 @@
+/** How this program starts itself again, from source (`deno run -A runner/main.ts`) and as a compiled binary. */
+
+export interface SelfCommand {
+  program: string;
+  args: string[];
+}
+
+export interface SelfOptions {
+  /** Deno.execPath(): the deno binary, or the compiled program itself. */
+  execPath: string;
+  /** Deno.build.standalone. */
+  isStandalone: boolean;
+  /** URL of runner/main.ts; unused when standalone. */
+  mainUrl: string;
+  /** Path of deno.json, so that a run from elsewhere finds imports and unstable flags; unused when standalone. */
+  configPath: string;
+}
+
+/**
+ * The program and arguments that run `perch <args>` again. A compiled binary has its entry point, flags and permissions inside, so
+ * it takes the arguments alone; deno itself must be told all three.
+ */
+export function selfCommand(args: readonly string[], self: SelfOptions): SelfCommand {
+  if (self.isStandalone) return { program: self.execPath, args: [...args] };
+  return {
+    program: self.execPath,
+    args: ["run", "-A", "--quiet", "--no-prompt", "--config", self.configPath, self.mainUrl, ...args],
+  };
+}
+
+/** This very process's options. */
+export function selfOptions(): SelfOptions {
+  return {
+    execPath: Deno.execPath(),
+    isStandalone: Deno.build.standalone,
+    mainUrl: new URL("./main.ts", import.meta.url).href,
+    configPath: Deno.build.standalone ? "" : decodeURIComponent(new URL("../deno.json", import.meta.url).pathname),
+  };
+}
