@@ -1,4 +1,4 @@
-import type { AnyComponent, ComponentChildren, FunctionComponent } from "preact";
+import type { ComponentChildren } from "preact";
 import type { Context } from "./context.ts";
 
 /** The HTTP methods that a route can answer. */
@@ -54,15 +54,12 @@ export type PageProps<Data = unknown, State = unknown> =
   >
   & { data: Data };
 
-/** Renders a page. May be async, and may return a `Response` instead. */
-export type RouteComponent<Data, State> =
-  // A component's props are contravariant: a page that wants `data: Foo` must still fit where the data is not known.
+/** Renders a page, a layout or the app wrapper. May be async, and may return a `Response` instead. */
+export type RouteComponent<Data, State> = (
+  // Only its own handlers know the data that a page gets: here any page must fit.
   // deno-lint-ignore no-explicit-any
-  | AnyComponent<PageProps<any, State>>
-  | ((
-    // deno-lint-ignore no-explicit-any
-    props: PageProps<any, State> & { data: Data },
-  ) => ComponentChildren | Response | Promise<ComponentChildren | Response>);
+  props: PageProps<unknown extends Data ? any : Data, State>,
+) => ComponentChildren | Response | Promise<ComponentChildren | Response>;
 
 /** What a layout may opt out of. */
 export interface LayoutConfig {
@@ -85,9 +82,6 @@ export interface Route<State> {
   handlers?: RouteHandler<unknown, State>;
   config?: RouteConfig;
 }
-
-/** The component that a layout or the app wrapper renders in its place. */
-export type ChildComponent = FunctionComponent;
 
 /** Options of `app.listen()`. */
 export type ListenOptions =
