@@ -1,0 +1,7 @@
+import { startDevice } from "@/lib/auth/http.ts";
+import { authCall } from "@/lib/auth/route.ts";
+import { define } from "@/utils.ts";
+
+export const handler = define.handlers({
+  POST: (ctx) => startDevice(authCall(ctx)),
+});

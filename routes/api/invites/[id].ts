@@ -1,0 +1,7 @@
+import { revokeInvite } from "@/lib/auth/http.ts";
+import { authCall } from "@/lib/auth/route.ts";
+import { define } from "@/utils.ts";
+
+export const handler = define.handlers({
+  DELETE: (ctx) => revokeInvite(authCall(ctx), ctx.params.id ?? ""),
+});

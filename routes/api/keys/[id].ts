@@ -1,0 +1,7 @@
+import { revokeKey } from "@/lib/auth/http.ts";
+import { authCall } from "@/lib/auth/route.ts";
+import { define } from "@/utils.ts";
+
+export const handler = define.handlers({
+  DELETE: (ctx) => revokeKey(authCall(ctx), ctx.params.id ?? ""),
+});

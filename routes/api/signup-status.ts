@@ -1,0 +1,7 @@
+import { signupStatus } from "@/lib/auth/http.ts";
+import { authCall } from "@/lib/auth/route.ts";
+import { define } from "@/utils.ts";
+
+export const handler = define.handlers({
+  GET: (ctx) => signupStatus(authCall(ctx)),
+});
