@@ -50,8 +50,13 @@ export interface SessionLogStore {
   release(lease: ProducerLease): Promise<void>;
   /** Which isolate holds the session's producer socket now, or null. */
   producerIsolate(sessionId: string): Promise<string | null>;
-  /** Marks how a session ended; ignored when it is already marked or a live producer exists with a newer epoch. */
-  end(userId: string, sessionId: string, end: SessionEnd): Promise<void>;
+  /**
+   * Marks how a session ended; ignored when it is already marked or `producerEpoch` is not the current one. The host's
+   * own word (with its lease's producerEpoch) holds at once. A daemon's (without) holds as soon as no producer is
+   * connected: it often arrives before the hub has noticed that the dead host's socket is gone. Either is void once a
+   * newer producer registers.
+   */
+  end(userId: string, sessionId: string, end: SessionEnd, producerEpoch?: number): Promise<void>;
 
   /** Epoch and last committed seq. Null: no such session. */
   head(sessionId: string): Promise<{ epoch: number; ackedSeq: number; oldestIndex: number } | null>;
@@ -91,6 +96,8 @@ export interface SessionListStore {
   delete(userId: string, sessionId: string): Promise<boolean>;
   /** Remembers up to which seq the user has seen a session. */
   markSeen(userId: string, sessionId: string, seq: number): Promise<void>;
+  /** Tells how many viewers this isolate serves; counted in SessionInfo.viewerCount while the isolate lives. */
+  setViewers(userId: string, sessionId: string, isolateId: string, count: number): Promise<void>;
 }
 
 export interface InboxStore {

@@ -1,0 +1,331 @@
+/**
+ * One producer's way into its log. Steady state costs no reads: the writer knows the head, the meta and what it needs of
+ * the entries that it touched last (a few numbers each, `knownEntries` of them); an older entry is looked up when it
+ * changes, which is rare (an agent works on its newest entries). Records that come while a commit is on its way wait and
+ * are merged: an entry that changed ten times meanwhile is written once.
+ */
+import { type Entry, type Event, limits, patchMeta } from "@/protocol/mod.ts";
+import { keys } from "@/lib/kv/keys.ts";
+import { type BlobRef, decodeJson, dropBlob, encodeJson, pack, unpack } from "@/lib/kv/packed.ts";
+import { CheckFailedError, type KvWriter } from "@/lib/kv/writer.ts";
+import { EntryTooLargeError, IndexConflictError, LogGapError, LogQueueFullError } from "./errors.ts";
+import type { EntryBlobRef, HeadRow, MetaRow, PackedEntry } from "./rows.ts";
+import { summaryOf } from "./rows.ts";
+import { type ProducerLease, StaleEpochError } from "./types.ts";
+
+/** Entries that a writer remembers. */
+const knownEntries = 256;
+/** A commit of one session ends at whichever comes first, so that it always fits with its index into one KV commit. */
+const sliceRecords = 120;
+const sliceBytes = 384 * 1024;
+/** … of which parts of replaced blobs. */
+const sliceDeletes = 80;
+/** Records that may wait in one session's writer: twice what a producer may have unacknowledged. */
+const maxWaitingRecords = 2 * limits.unackedRecords;
+
+/** What a commit must know of the stored version of an entry to replace it. */
+interface StoredEntry {
+  id: string;
+  seq: number;
+  bytes: number;
+  blob: BlobRef | null;
+}
+
+interface Waiting {
+  events: readonly Event[];
+  resolve(ackedSeq: number): void;
+  reject(error: unknown): void;
+}
+
+/** Everything that a registration knows of the log it continues. */
+export interface LogWriterState {
+  userId: string;
+  sessionId: string;
+  producerEpoch: number;
+  /** Versionstamp of the owner row at the registration. */
+  fence: string;
+  head: HeadRow;
+  meta: MetaRow;
+  /** Where the stored meta's parts are, when it is a large one. */
+  metaBlob: BlobRef | null;
+}
+
+interface Slice {
+  head: HeadRow;
+  meta: MetaRow;
+  metaBlob: BlobRef | null;
+  touched: Map<number, StoredEntry>;
+  mutations: Deno.KvMutation[];
+  parts: Deno.KvMutation[];
+}
+
+export class LogWriter {
+  #kv: Deno.Kv;
+  #writer: KvWriter;
+  #lease: ProducerLease;
+  #fence: Deno.AtomicCheck;
+  #head: HeadRow;
+  #meta: MetaRow;
+  #metaBlob: BlobRef | null;
+  #known = new Map<number, StoredEntry>();
+  #waiting: Waiting[] = [];
+  #waitingRecords = 0;
+  /** Seq of the last record that was accepted into the queue. */
+  #queuedSeq: number;
+  #running: Promise<void> | null = null;
+  /** A commit failed in a way that leaves open whether it was written: read the head again before the next. */
+  #isUncertain = false;
+  #reloading: Promise<void> | null = null;
+
+  constructor(kv: Deno.Kv, writer: KvWriter, lease: ProducerLease, state: LogWriterState) {
+    this.#kv = kv;
+    this.#writer = writer;
+    this.#lease = lease;
+    this.#fence = { key: keys.session.owner(state.sessionId), versionstamp: state.fence };
+    this.#head = state.head;
+    this.#meta = state.meta;
+    this.#metaBlob = state.metaBlob;
+    this.#queuedSeq = state.head.ackedSeq;
+  }
+
+  /** The check that holds as long as no newer producer registered and the session was not deleted. */
+  get fence(): Deno.AtomicCheck {
+    return this.#fence;
+  }
+
+  /** See SessionLogStore.commit. Records that are committed already are skipped: after an error the caller cannot know. */
+  async commit(events: readonly Event[]): Promise<number> {
+    if (this.#isUncertain && this.#running === null) {
+      await (this.#reloading ??= this.#reload().finally(() => this.#reloading = null));
+    }
+    const fresh = events.filter((event) => event.seq > this.#lease.ackedSeq);
+    for (const [offset, event] of fresh.entries()) {
+      const expected = this.#queuedSeq + 1 + offset;
+      if (event.seq !== expected) {
+        throw new LogGapError(
+          `session ${this.#lease.sessionId}: expected record ${expected}, got ${event.seq}; send from ${
+            this.#lease.ackedSeq + 1
+          } on`,
+        );
+      }
+      if (event.epoch !== this.#lease.epoch) {
+        throw new StaleEpochError(
+          `session ${this.#lease.sessionId}: record ${event.seq} is of epoch ${event.epoch}, the log's is ${this.#lease.epoch}`,
+        );
+      }
+    }
+    if (fresh.length === 0) return this.#lease.ackedSeq;
+    if (this.#waitingRecords > 0 && this.#waitingRecords + fresh.length > maxWaitingRecords) {
+      throw new LogQueueFullError(
+        `session ${this.#lease.sessionId}: ${this.#waitingRecords} records wait for the database already; ` +
+          `at most ${limits.unackedRecords} may be unacknowledged`,
+      );
+    }
+    this.#queuedSeq += fresh.length;
+    this.#waitingRecords += fresh.length;
+    return await new Promise<number>((resolve, reject) => {
+      this.#waiting.push({ events: fresh, resolve, reject });
+      this.#running ??= this.#run();
+    });
+  }
+
+  /** Resolves when nothing is on its way. */
+  async settled(): Promise<void> {
+    while (this.#running) await this.#running;
+  }
+
+  async #run(): Promise<void> {
+    try {
+      while (this.#waiting.length > 0) await this.#commitWaiting();
+    } catch (error) {
+      // What waits came after what failed, so none of it can follow on.
+      for (const { reject } of this.#waiting.splice(0)) reject(error);
+      this.#waitingRecords = 0;
+      this.#queuedSeq = this.#lease.ackedSeq;
+    } finally {
+      this.#running = null;
+    }
+  }
+
+  /** Commits everything that waits now, in as many slices as it needs. */
+  async #commitWaiting(): Promise<void> {
+    const callers = this.#waiting.length;
+    const events: Event[] = [];
+    for (const { events: more } of this.#waiting) events.push(...more);
+    let from = 0;
+    let failure: unknown = null;
+    while (from < events.length && failure === null) {
+      try {
+        await this.#lookUp(events, from);
+        const { slice, count, error } = this.#build(events, from);
+        failure = error;
+        if (count > 0) {
+          await this.#write(slice);
+          from += count;
+        }
+      } catch (error) {
+        failure = error;
+      }
+    }
+    // Resolve those whose records are all in; the first that is not fails and takes the later ones along.
+    for (let caller = 0; caller < callers; caller++) {
+      const { events: own, resolve } = this.#waiting[0]!;
+      if (own.at(-1)!.seq > this.#lease.ackedSeq) break;
+      this.#waiting.shift();
+      this.#waitingRecords -= own.length;
+      resolve(own.at(-1)!.seq);
+    }
+    if (failure !== null) throw failure;
+  }
+
+  /** Reads what the next slice needs to know of entries that are not remembered. */
+  async #lookUp(events: readonly Event[], from: number): Promise<void> {
+    const missing = new Set<number>();
+    for (const { entry } of events.slice(from, from + sliceRecords)) {
+      if (entry && entry.index < this.#head.nextIndex && !this.#known.has(entry.index)) missing.add(entry.index);
+    }
+    const indexes = [...missing];
+    for (let at = 0; at < indexes.length; at += 10) {
+      const rows = await this.#kv.getMany<PackedEntry[]>(
+        indexes.slice(at, at + 10).map((index) => keys.session.entry(this.#lease.sessionId, this.#lease.epoch, index)),
+      );
+      for (const [offset, { value }] of rows.entries()) {
+        if (value !== null) this.#known.set(indexes[at + offset]!, storedOf(value));
+      }
+    }
+  }
+
+  /** Builds the mutations for as many records from `from` on as fit a slice; stops before one that is wrong. */
+  #build(events: readonly Event[], from: number): { slice: Slice; count: number; error: unknown } {
+    const { sessionId, epoch, userId } = this.#lease;
+    const head = { ...this.#head };
+    let meta = this.#meta;
+    let metaBlob = this.#metaBlob;
+    /** Newest version of each entry in this slice. */
+    const changed = new Map<number, { entry: Entry; bytes: Uint8Array<ArrayBuffer> }>();
+    let bytes = 0;
+    let deletes = 0;
+    let count = 0;
+    let error: unknown = null;
+    for (const event of events.slice(from, from + sliceRecords)) {
+      if (event.entry) {
+        const { entry } = event;
+        const stored = changed.get(entry.index)?.entry ?? this.#known.get(entry.index);
+        if (stored && stored.id !== entry.id) {
+          error = new IndexConflictError(
+            `session ${sessionId}: record ${event.seq} puts entry ${entry.id} at index ${entry.index}, which holds ${stored.id}`,
+          );
+          break;
+        }
+        const version: Entry = { ...entry, seq: event.seq };
+        const json = encodeJson(version);
+        if (json.length > limits.entryBytes) {
+          error = new EntryTooLargeError(
+            `session ${sessionId}: entry ${entry.id} of record ${event.seq} is ${json.length} bytes of JSON; ` +
+              `at most ${limits.entryBytes} are stored`,
+          );
+          break;
+        }
+        const oldParts = changed.has(entry.index) ? 0 : this.#known.get(entry.index)?.blob?.parts ?? 0;
+        if (count > 0 && (bytes + json.length > sliceBytes || deletes + oldParts > sliceDeletes)) break;
+        bytes += json.length;
+        deletes += oldParts;
+        changed.set(entry.index, { entry: version, bytes: json });
+        head.nextIndex = Math.max(head.nextIndex, entry.index + 1);
+        head.entrySeq = event.seq;
+      } else if (event.meta) {
+        meta = { epoch, seq: event.seq, meta: patchMeta(meta.meta, event.meta) };
+      }
+      head.ackedSeq = event.seq;
+      count++;
+    }
+
+    const touched = new Map<number, StoredEntry>();
+    const mutations: Deno.KvMutation[] = [];
+    const parts: Deno.KvMutation[] = [];
+    const blobKey = (blob: string, part?: number) => keys.session.blob(sessionId, epoch, blob, part);
+    for (const [index, { entry, bytes: json }] of changed) {
+      const old = this.#known.get(index);
+      const packed = pack(json, blobKey);
+      const ref: EntryBlobRef | null = packed.ref && { ...packed.ref, id: entry.id, seq: entry.seq };
+      mutations.push(
+        { type: "set", key: keys.session.entry(sessionId, epoch, index), value: ref ?? packed.value },
+        { type: "set", key: keys.session.seq(sessionId, epoch, entry.seq), value: index },
+      );
+      parts.push(...packed.parts);
+      if (old) mutations.push({ type: "delete", key: keys.session.seq(sessionId, epoch, old.seq) });
+      if (old?.blob) mutations.push(...dropBlob(old.blob, blobKey));
+      head.bytes += json.length - (old?.bytes ?? 0);
+      touched.set(index, { id: entry.id, seq: entry.seq, bytes: json.length, blob: packed.ref });
+    }
+    if (meta !== this.#meta) {
+      const packed = pack(encodeJson(meta), blobKey);
+      mutations.push({ type: "set", key: keys.session.meta(sessionId), value: packed.value });
+      parts.push(...packed.parts);
+      if (this.#metaBlob) mutations.push(...dropBlob(this.#metaBlob, blobKey));
+      metaBlob = packed.ref;
+      const summary = summaryOf(meta.meta);
+      if (JSON.stringify(summary) !== JSON.stringify(summaryOf(this.#meta.meta))) {
+        mutations.push({ type: "set", key: keys.list.summary(userId, sessionId), value: summary });
+      }
+    }
+    mutations.push({ type: "set", key: keys.list.head(userId, sessionId), value: head });
+    return { slice: { head, meta, metaBlob, touched, mutations, parts }, count, error };
+  }
+
+  async #write(slice: Slice): Promise<void> {
+    try {
+      await this.#writer.write({ checks: [this.#fence], mutations: slice.mutations, parts: slice.parts });
+    } catch (error) {
+      if (error instanceof CheckFailedError) {
+        throw new StaleEpochError(
+          `session ${this.#lease.sessionId}: a newer registration than ${this.#lease.producerEpoch} exists, or it was deleted`,
+          { cause: error },
+        );
+      }
+      this.#isUncertain = true;
+      throw error;
+    }
+    this.#head = slice.head;
+    this.#meta = slice.meta;
+    this.#metaBlob = slice.metaBlob;
+    this.#lease.ackedSeq = slice.head.ackedSeq;
+    for (const [index, stored] of slice.touched) {
+      this.#known.delete(index);
+      this.#known.set(index, stored);
+    }
+    for (const index of this.#known.keys()) {
+      if (this.#known.size <= knownEntries) break;
+      this.#known.delete(index);
+    }
+  }
+
+  async #reload(): Promise<void> {
+    const { sessionId, epoch, userId } = this.#lease;
+    const [owner, head, meta] = await this.#kv.getMany<[unknown, HeadRow, Uint8Array | BlobRef]>([
+      keys.session.owner(sessionId),
+      keys.list.head(userId, sessionId),
+      keys.session.meta(sessionId),
+    ]);
+    if (owner.versionstamp !== this.#fence.versionstamp || head.value === null || meta.value === null) {
+      throw new StaleEpochError(`session ${sessionId}: a newer registration exists, or it was deleted`);
+    }
+    const bytes = await unpack(this.#kv, meta.value, (blob, part) => keys.session.blob(sessionId, epoch, blob, part));
+    if (bytes === null) throw new Error(`session ${sessionId}: its meta is incomplete`);
+    this.#head = head.value;
+    this.#meta = decodeJson<MetaRow>(bytes);
+    this.#metaBlob = meta.value instanceof Uint8Array ? null : meta.value;
+    this.#known.clear();
+    this.#lease.ackedSeq = head.value.ackedSeq;
+    this.#queuedSeq = head.value.ackedSeq;
+    this.#isUncertain = false;
+  }
+}
+
+function storedOf(value: PackedEntry): StoredEntry {
+  if (!(value instanceof Uint8Array)) {
+    return { id: value.id, seq: value.seq, bytes: value.bytes, blob: value };
+  }
+  const { id, seq } = decodeJson<Entry>(value);
+  return { id, seq, bytes: value.length, blob: null };
+}
