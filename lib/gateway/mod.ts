@@ -1,0 +1,192 @@
+/** The WebSocket namespaces of one isolate: upgrade, calls from other isolates, heartbeat, revocation, shutdown. */
+import { closeCodes } from "@/protocol/mod.ts";
+import type { Counters } from "@/lib/counters.ts";
+import type { HubConfig } from "@/lib/hub.ts";
+import type { Log } from "@/lib/log.ts";
+import type { Mesh } from "@/lib/mesh/types.ts";
+import type { Principal } from "@/lib/principal.ts";
+import type { SessionStore } from "@/lib/session/types.ts";
+import { deliverHere } from "./commands.ts";
+import type { Connection, Namespace } from "./connection.ts";
+import { type GatewayContext, serveCall, type SocketAcceptor } from "./context.ts";
+import { Hints } from "./hints.ts";
+import { acceptHub } from "./hub.ts";
+import { Presence } from "./presence.ts";
+import { acceptRelay } from "./relay.ts";
+import { acceptRunner } from "./runner.ts";
+import { acceptRunners } from "./runners.ts";
+import { Ticker } from "./ticker.ts";
+import type { UserTopicMessage } from "./topics.ts";
+import { checkUpgrade, versionRefusal } from "./upgrade.ts";
+import { acceptViewer } from "./viewer.ts";
+
+/** How often sockets are looked at for silence. */
+const BEAT_MS = 1_000;
+
+const acceptors: Readonly<Record<Namespace, SocketAcceptor>> = {
+  relay: acceptRelay,
+  runner: acceptRunner,
+  viewer: acceptViewer,
+  hub: acceptHub,
+  runners: acceptRunners,
+};
+
+export interface GatewaysOptions {
+  kv: Deno.Kv;
+  mesh: Mesh;
+  store: SessionStore;
+  config: HubConfig;
+  counters: Counters;
+  log: Log;
+}
+
+export class Gateways {
+  readonly context: GatewayContext;
+  readonly #users = new Map<string, UserSockets>();
+  readonly #heart: ReturnType<typeof setInterval>;
+  #isClosing = false;
+
+  constructor(options: GatewaysOptions) {
+    const { kv, mesh, log } = options;
+    const hints = new Hints(mesh);
+    this.context = {
+      ...options,
+      ticker: new Ticker(),
+      hints,
+      presence: new Presence({
+        kv,
+        mesh,
+        log,
+        onChange: (userId, sessionId) => hints.sessionStatus(userId, sessionId),
+      }),
+      liveSessions: new Map(),
+      liveRunners: new Map(),
+      rooms: new Map(),
+    };
+    this.#serveCalls();
+    this.#heart = setInterval(() => this.#beat(), BEAT_MS);
+  }
+
+  /**
+   * Answers a request for a namespace: 401, 403 or 400 with a typed JSON error, or the upgrade. `principal`: whom the
+   * request's credential speaks for.
+   */
+  upgrade(namespace: Namespace, req: Request, principal: Principal | null): Response {
+    const { config, counters } = this.context;
+    const verdict = checkUpgrade(req, namespace, principal, config);
+    if (!verdict.ok || principal === null || this.#isClosing) {
+      const { status, code, message } = verdict.ok
+        ? { status: 503, code: "unavailable", message: "the hub is shutting down" }
+        : verdict;
+      counters.add("upgrades_refused", code);
+      return Response.json({ error: { code, message } }, { status });
+    }
+    const refusal = versionRefusal(new URL(req.url).searchParams.get("protocolVersion"));
+    // Heartbeats are messages of the protocol, so the runtime's own are not needed.
+    const { socket, response } = Deno.upgradeWebSocket(req, { idleTimeout: 0 });
+    socket.binaryType = "arraybuffer";
+    socket.onopen = () => {
+      if (refusal !== null) {
+        counters.add("upgrades_refused", "protocol_version");
+        socket.send(JSON.stringify({ type: "error", code: "protocol_version", message: refusal.message }));
+        socket.close(refusal.closeCode, "protocol version");
+        return;
+      }
+      this.#accept(namespace, socket, principal);
+    };
+    return response;
+  }
+
+  /** Closes every socket (4012), after what hosts sent has been committed. */
+  async close(): Promise<void> {
+    this.#isClosing = true;
+    clearInterval(this.#heart);
+    const { liveSessions, liveRunners, hints, presence } = this.context;
+    const detached = [...liveSessions.values(), ...liveRunners.values()].map((live) => live.detach());
+    for (const user of [...this.#users.values()]) {
+      for (const connection of [...user.connections]) {
+        connection.close(closeCodes.goingAway, "the hub is shutting down");
+      }
+    }
+    await Promise.allSettled(detached);
+    await presence[Symbol.asyncDispose]();
+    hints[Symbol.dispose]();
+  }
+
+  #accept(namespace: Namespace, socket: WebSocket, principal: Principal): void {
+    const connection = acceptors[namespace](this.context, socket, principal);
+    let user = this.#users.get(principal.userId);
+    if (user === undefined) {
+      user = new UserSockets(this.context.mesh, principal.userId);
+      this.#users.set(principal.userId, user);
+    }
+    user.connections.add(connection);
+    if (this.#isClosing) connection.close(closeCodes.goingAway, "the hub is shutting down");
+  }
+
+  #beat(): void {
+    const nowMs = performance.now();
+    for (const [userId, user] of this.#users) {
+      for (const connection of user.connections) {
+        connection.beat(nowMs);
+        if (connection.isClosed) user.connections.delete(connection);
+      }
+      if (user.connections.size > 0) continue;
+      user[Symbol.dispose]();
+      this.#users.delete(userId);
+    }
+  }
+
+  #serveCalls(): void {
+    const { context } = this;
+    const { mesh, liveSessions, liveRunners } = context;
+    serveCall(mesh, "session_live", ({ sessionId }) => liveSessions.get(sessionId)?.liveState() ?? null);
+    serveCall(mesh, "deliver", ({ target, command }) => deliverHere(context, target, command));
+    serveCall(mesh, "session_replaced", ({ sessionId, producerEpoch }) => {
+      const live = liveSessions.get(sessionId);
+      if (live !== undefined && live.lease.producerEpoch < producerEpoch) live.supersede();
+      return null;
+    });
+    serveCall(mesh, "runner_replaced", ({ runnerId, producerEpoch }) => {
+      const live = liveRunners.get(runnerId);
+      if (live !== undefined && live.lease.producerEpoch < producerEpoch) live.supersede();
+      return null;
+    });
+    serveCall(mesh, "session_deleted", ({ sessionId }) => {
+      liveSessions.get(sessionId)?.expire();
+      return null;
+    });
+    serveCall(mesh, "runner_deleted", ({ runnerId }) => {
+      liveRunners.get(runnerId)?.expire();
+      return null;
+    });
+    serveCall(mesh, "runner_request", async ({ runnerId, message }) => {
+      const live = liveRunners.get(runnerId);
+      if (live === undefined) return { ok: false, code: "unavailable", message: "the runner is not connected" };
+      return await live.ask(message);
+    });
+  }
+}
+
+/** A user's sockets on this isolate; they are closed when their credential is revoked anywhere. */
+class UserSockets {
+  readonly connections = new Set<Connection>();
+  readonly #subscription: { [Symbol.dispose](): void };
+
+  constructor(mesh: Mesh, userId: string) {
+    this.#subscription = mesh.subscribe(`user:${userId}`, (payload) => {
+      const message = payload as UserTopicMessage;
+      if (message.type !== "credential_revoked") return;
+      for (const connection of this.connections) {
+        const { kind, id } = connection.principal.credential;
+        if (kind !== message.kind || id !== message.id) continue;
+        connection.sendError({ code: "unauthorized", message: "this credential was revoked" });
+        connection.close(closeCodes.unauthorized, "credential revoked");
+      }
+    });
+  }
+
+  [Symbol.dispose](): void {
+    this.#subscription[Symbol.dispose]();
+  }
+}

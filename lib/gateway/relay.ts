@@ -1,0 +1,206 @@
+/** `/ws/relay`: one session host. It registers its session, then sends records and deltas and gets acks and commands. */
+import {
+  closeCodes,
+  type CommandResult,
+  type Delta,
+  type Event,
+  type MessageOf,
+  type ParsedFrame,
+  type Register,
+  relayClient,
+  type SessionEnd,
+} from "@/protocol/mod.ts";
+import { errorText } from "@/lib/log.ts";
+import type { RegisterResult } from "@/lib/session/types.ts";
+import { settleCommand } from "./commands.ts";
+import { Connection, type FrameText } from "./connection.ts";
+import { callIsolate, type GatewayContext, type SocketAcceptor } from "./context.ts";
+import { LiveSession } from "./live_session.ts";
+import type { SessionTopicMessage } from "./topics.ts";
+import { versionRefusal } from "./upgrade.ts";
+
+type RelayMessage = MessageOf<typeof relayClient>;
+
+/** Serves one session host on an open socket. */
+export const acceptRelay: SocketAcceptor = (ctx, socket, principal) => {
+  const host = new RelayHost(ctx);
+  const connection = Connection.open({
+    namespace: "relay",
+    socket,
+    principal,
+    schemas: relayClient,
+    counters: ctx.counters,
+    ticker: ctx.ticker,
+    log: ctx.log,
+    onFrame: (frame, text) => host.receive(frame, text),
+    onClose: () => host.closed(),
+  });
+  host.connection = connection;
+  return connection;
+};
+
+class RelayHost {
+  connection!: Connection;
+  readonly #ctx: GatewayContext;
+  #live: LiveSession | null = null;
+  #isRegistering = false;
+
+  constructor(ctx: GatewayContext) {
+    this.#ctx = ctx;
+  }
+
+  receive(frame: ParsedFrame<RelayMessage>, text: string): void {
+    const records: (Event | Delta)[] = [];
+    for (const message of frame.messages) {
+      switch (message.type) {
+        case "event":
+        case "delta":
+          if (this.#isOwn(message.sessionId, message.type)) records.push(message);
+          break;
+        case "register":
+          // What stands before it in the frame belongs to the registration before.
+          this.#forward(records.splice(0), text.length, null);
+          this.#register(message);
+          break;
+        case "command_result":
+          this.#settle(message);
+          break;
+        case "session_end":
+          this.#forward(records.splice(0), text.length, null);
+          if (this.#isOwn(message.sessionId, message.type)) this.#ended(message.end);
+          break;
+      }
+    }
+    const isWhole = records.length === frame.messages.length && frame.errors.length === 0 && frame.unknownTypes === 0;
+    this.#forward(records, text.length, isWhole ? wholeFrame(text, records.length) : null);
+  }
+
+  #forward(records: readonly (Event | Delta)[], chars: number, whole: FrameText | null): void {
+    if (records.length > 0) this.#live?.receive(records, chars, whole);
+  }
+
+  closed(): void {
+    this.#live?.detach();
+    this.#live = null;
+  }
+
+  #isOwn(sessionId: string, type: string): boolean {
+    if (this.#live !== null && sessionId === this.#live.sessionId) return true;
+    this.connection.sendError({
+      code: "invalid_message",
+      message: this.#live === null
+        ? `${type}: register the session and wait for registered before sending its records`
+        : `${type}: sessionId: this socket is registered for session ${this.#live.sessionId}`,
+      field: "sessionId",
+      sessionId,
+    });
+    return false;
+  }
+
+  async #register(register: Register): Promise<void> {
+    const { connection } = this;
+    const { sessionId } = register;
+    const version = versionRefusal(register.protocolVersion);
+    if (version !== null) {
+      connection.sendError({ code: "protocol_version", message: version.message, field: "protocolVersion" });
+      connection.close(version.closeCode, "protocol version");
+      return;
+    }
+    if (this.#isRegistering) {
+      connection.sendError({ code: "conflict", message: "register: an earlier register is not answered yet" });
+      return;
+    }
+    this.#isRegistering = true;
+    try {
+      await this.#takeOver(register);
+    } catch (error) {
+      this.#ctx.log.warn("register_failed", { sessionId, error: errorText(error) });
+      connection.sendError({ code: "unavailable", message: "the hub cannot register sessions now", sessionId });
+      connection.close(closeCodes.protocolError, "registration failed");
+    } finally {
+      this.#isRegistering = false;
+    }
+  }
+
+  async #takeOver(register: Register): Promise<void> {
+    const { store, mesh, liveSessions, log } = this.#ctx;
+    const { connection } = this;
+    const { sessionId } = register;
+    const { userId } = connection.principal;
+    const holder = await store.log.producerIsolate(sessionId);
+    const result: RegisterResult = await store.log.register(userId, mesh.isolateId, register);
+    if (!result.ok) {
+      connection.sendError({ code: result.code, message: result.message, field: "sessionId", sessionId });
+      return;
+    }
+    const { lease } = result;
+    const older = liveSessions.get(sessionId);
+    if (older !== undefined && older.lease.producerEpoch > lease.producerEpoch) {
+      connection.close(closeCodes.replaced, "replaced by a newer registration");
+      return;
+    }
+    older?.supersede(connection);
+    if (this.#live !== older) this.#live?.detach();
+    this.#live = null;
+    if (connection.isClosed) {
+      await store.log.release(lease);
+      return;
+    }
+    const live = new LiveSession(this.#ctx, lease, connection);
+    this.#live = live;
+    liveSessions.set(sessionId, live);
+    connection.send({
+      type: "registered",
+      sessionId,
+      epoch: lease.epoch,
+      ackedSeq: lease.ackedSeq,
+      serverTime: Date.now(),
+    });
+    mesh.publish(`session:${sessionId}`, { type: "registered", epoch: lease.epoch } satisfies SessionTopicMessage);
+    this.#ctx.hints.sessionStatus(userId, sessionId);
+    if (holder !== null && holder !== mesh.isolateId && mesh.isLive(holder)) {
+      callIsolate(mesh, holder, "session_replaced", { sessionId, producerEpoch: lease.producerEpoch })
+        .catch((error) => log.debug("replace_call_failed", { sessionId, error: errorText(error) }));
+    }
+    for (const command of await store.inbox.pending(`session:${sessionId}`)) live.deliver(command);
+  }
+
+  #settle(result: CommandResult): void {
+    const live = this.#live;
+    if (live === null) {
+      this.connection.sendError({
+        code: "invalid_message",
+        message: "command_result: register the session before sending receipts",
+        ref: result.op,
+      });
+      return;
+    }
+    settleCommand(this.#ctx, `session:${live.sessionId}`, live.lease.userId, result).catch((error) => {
+      // The command stays in the inbox: it is delivered again at the next registration, and answered again.
+      this.#ctx.log.warn("settle_failed", { sessionId: live.sessionId, error: errorText(error) });
+      this.connection.sendError({ code: "unavailable", message: "the receipt could not be stored", ref: result.op });
+    });
+  }
+
+  async #ended(end: SessionEnd): Promise<void> {
+    const live = this.#live;
+    if (live === null) return;
+    this.#live = null;
+    const { sessionId, lease } = live;
+    try {
+      await live.detach();
+      await this.#ctx.store.log.end(lease.userId, sessionId, end);
+      this.#ctx.hints.sessionStatus(lease.userId, sessionId);
+    } catch (error) {
+      this.#ctx.log.warn("end_failed", { sessionId, error: errorText(error) });
+      this.connection.sendError({ code: "unavailable", message: "the end could not be stored", sessionId });
+    }
+  }
+}
+
+/** The frame as viewers can get it; null when it is not exactly one JSON object or array, without space around. */
+function wholeFrame(text: string, count: number): FrameText | null {
+  const first = text.charCodeAt(0);
+  const last = text.charCodeAt(text.length - 1);
+  return (first === 0x7b && last === 0x7d) || (first === 0x5b && last === 0x5d) ? { text, count } : null;
+}
