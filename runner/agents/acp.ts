@@ -1,0 +1,569 @@
+/** Drives any agent that speaks the Agent Client Protocol (v1) over stdio. */
+import { RequestError } from "@agentclientprotocol/sdk";
+import type { Attachment, InteractionBody, MetaPatch } from "@/protocol/mod.ts";
+import { type Agent, type AgentContext, type AgentExit, AgentRefusal, AgentStartError, type TurnEnd } from "./agent.ts";
+import {
+  type AcpConfig,
+  emptyConfig,
+  metaOfConfig,
+  optionFor,
+  optionsOf,
+  readConfig,
+  withMode,
+  withOption,
+} from "./acp_config.ts";
+import { AcpConnection, type AcpReply } from "./acp_connection.ts";
+import { authRequired, errorDetail, errorText, signInHint } from "./acp_errors.ts";
+import { readTextFile, writeTextFile } from "./acp_files.ts";
+import { AcpTerminals } from "./acp_terminals.ts";
+import { contentsOf, permissionToolChange, translateUpdate, turnUsage } from "./acp_updates.ts";
+import { describeExit } from "./exit_text.ts";
+import { Interactions } from "./interactions.ts";
+import { type AgentPipes, AgentProcess, type StartProcess } from "./process.ts";
+import { promptParts } from "./prompt_blocks.ts";
+import { arrayOf, isObject, type JsonObject, objectOf, stringOf } from "./read.ts";
+import { Timeline } from "./timeline.ts";
+import { boundContents, boundInput } from "./tool_body.ts";
+import { clip } from "./tool_output.ts";
+import { TurnClock, type TurnTiming, turnTiming } from "./turn_clock.ts";
+
+export interface AcpOptions {
+  agentId: string;
+  /** The agent's name in messages. */
+  name: string;
+  /** Program and arguments; run without a shell. */
+  command: string[];
+  /** The whole environment of its process. */
+  env: Record<string, string>;
+  /** How long it may take to answer `initialize` and to open its session (npx downloads the agent first). */
+  startTimeoutMs: number;
+  /** Client capabilities to offer. A daemon on the agent's own machine needs none (reference agents.md §5). */
+  offers?: { files?: boolean; terminals?: boolean };
+  timing?: TurnTiming;
+}
+
+/** How long the agent may take to answer a change of model, mode or option. */
+const configureTimeoutMs = 30_000;
+
+interface Turn {
+  resolve(end: TurnEnd): void;
+  isCancelled: boolean;
+  /** Something of it is in the timeline. */
+  hasOutput: boolean;
+}
+
+type Configure = Parameters<Agent["configure"]>[0];
+
+export class AcpAgent implements Agent {
+  readonly exited: Promise<AgentExit>;
+  readonly #context: AgentContext;
+  readonly #options: AcpOptions;
+  readonly #startProcess: StartProcess;
+  readonly #timeline: Timeline;
+  readonly #interactions: Interactions;
+  readonly #clock: TurnClock;
+  readonly #terminals: AcpTerminals;
+  /** Which tool call shows the output of a client terminal. */
+  readonly #terminalTools = new Map<string, string>();
+  readonly #unknownSeen = new Set<string>();
+  readonly #exit = Promise.withResolvers<AgentExit>();
+  #process: AgentPipes | null = null;
+  #connection: AcpConnection | null = null;
+  #sessionId: string | null = null;
+  #config: AcpConfig = emptyConfig;
+  #takesImages = false;
+  #isReplaying = false;
+  #isStopping = false;
+  #turn: Turn | null = null;
+
+  constructor(
+    context: AgentContext,
+    options: AcpOptions,
+    startProcess: StartProcess = (processOptions) => new AgentProcess(processOptions),
+  ) {
+    this.#context = context;
+    this.#startProcess = startProcess;
+    this.#options = options;
+    this.#timeline = new Timeline(context.session);
+    this.#interactions = new Interactions(context.session);
+    this.#terminals = new AcpTerminals(context.cwd, options.env, (id, text) => this.#terminalPrinted(id, text));
+    this.#clock = new TurnClock(options.timing ?? turnTiming, {
+      isQuietNormal: () => this.#interactions.size > 0 || this.#timeline.hasOpenTool,
+      onSilence: (message) =>
+        context.session.patchMeta({ retry: message === null ? null : { message, at: Date.now() } }),
+      onCancelTimeout: (message) => {
+        this.#timeline.notice("warning", `${options.name} did not confirm the cancel ${message}`);
+        this.#endTurn({ outcome: "cancelled" });
+      },
+      onStray: () => this.#timeline.closeText(),
+    });
+    this.exited = this.#exit.promise;
+  }
+
+  async start(): Promise<void> {
+    this.#timeline.closeLeftovers();
+    let process: AgentPipes;
+    try {
+      process = this.#startProcess({ command: this.#options.command, cwd: this.#context.cwd, env: this.#options.env });
+    } catch (error) {
+      this.#exit.resolve({ code: null, signal: null, stderrTail: "" });
+      throw error;
+    }
+    this.#process = process;
+    this.#connection = this.#connect(process);
+    process.exited.then((exit) => this.#gone(exit));
+    try {
+      await this.#orExit(this.#open(this.#connection), this.#options.startTimeoutMs);
+    } catch (error) {
+      this.#isStopping = true;
+      const exit = await process.stop();
+      throw error instanceof AgentStartError && error.stderrTail === ""
+        ? new AgentStartError(error.message, exit.stderrTail)
+        : new AgentStartError(startErrorText(this.#options.name, error), exit.stderrTail);
+    }
+  }
+
+  async prompt(prompt: { text: string; attachments: Attachment[] }): Promise<TurnEnd> {
+    const connection = this.#connection;
+    if (!connection || this.#isStopping) return this.#failedPrompt(`${this.#options.name} is not running`);
+    if (this.#turn) return this.#failedPrompt(`${this.#options.name} is still working on the last prompt`);
+    const parts = promptParts(prompt, this.#takesImages);
+    this.#timeline.beginTurn();
+    for (const refused of parts.refused) this.#timeline.notice("warning", `Not sent: ${refused}`);
+    const { promise, resolve } = Promise.withResolvers<TurnEnd>();
+    this.#turn = { resolve, isCancelled: false, hasOutput: false };
+    this.#clock.turnStarted();
+    const blocks: JsonObject[] = [
+      { type: "text", text: parts.text },
+      ...parts.images.map((image) => ({ type: "image", mimeType: image.mediaType, data: image.data })),
+    ];
+    // The reply is taken in #replied, in order with the updates; only a broken connection is left for here.
+    connection.request("session/prompt", { sessionId: this.#sessionId, prompt: blocks }).catch((error) => {
+      if (!(error instanceof RequestError)) this.#connectionLost(error);
+    });
+    return await promise;
+  }
+
+  steer(): Promise<void> {
+    return Promise.reject(
+      new AgentRefusal(`${this.#options.name} cannot be steered while it works; wait or cancel first`),
+    );
+  }
+
+  async cancel(): Promise<void> {
+    const turn = this.#turn;
+    if (!turn) return;
+    turn.isCancelled = true;
+    const sent = this.#connection?.notify("session/cancel", { sessionId: this.#sessionId });
+    // Agents wait for an answer to the permission that they asked, cancelled or not.
+    this.#interactions.withdrawAll();
+    this.#clock.cancelStarted();
+    await sent;
+  }
+
+  answer(answer: Parameters<Agent["answer"]>[0]): Promise<void> {
+    try {
+      this.#interactions.answer(answer);
+      return Promise.resolve();
+    } catch (error) {
+      return Promise.reject(error);
+    }
+  }
+
+  async configure(command: Configure): Promise<void> {
+    const sessionId = this.#sessionId;
+    const name = this.#options.name;
+    if (!this.#connection || sessionId === null) throw new AgentRefusal(`${name} is not running`);
+    switch (command.kind) {
+      case "set_model": {
+        const option = optionFor(this.#config, "model");
+        if (option) return await this.#setOption(option.id, command.modelId);
+        const models = this.#config.models;
+        if (!models?.availableModels.some((model) => model.id === command.modelId)) {
+          throw new AgentRefusal(
+            models ? `${name} has no model "${command.modelId}"` : `${name} lists no models to choose from`,
+          );
+        }
+        await this.#ask("session/set_model", { sessionId, modelId: command.modelId });
+        return this.#setConfig({ ...this.#config, models: { ...models, currentModelId: command.modelId } });
+      }
+      case "set_mode": {
+        const option = optionFor(this.#config, "mode");
+        if (option) return await this.#setOption(option.id, command.modeId);
+        if (!this.#config.modes?.availableModes.some((mode) => mode.id === command.modeId)) {
+          throw new AgentRefusal(`${name} has no mode "${command.modeId}"`);
+        }
+        await this.#ask("session/set_mode", { sessionId, modeId: command.modeId });
+        return this.#setConfig(withMode(this.#config, command.modeId));
+      }
+      case "set_config_option":
+        return await this.#setOption(command.optionId, command.value);
+      case "set_thinking_level": {
+        const option = optionFor(this.#config, "thought_level");
+        if (!option) throw new AgentRefusal(`${name} has no thinking levels`);
+        return await this.#setOption(option.id, command.level);
+      }
+      case "compact":
+        throw new AgentRefusal(`${name} compacts by itself or with a command of its own; see its commands`);
+      case "new_conversation":
+        return await this.#newConversation();
+    }
+  }
+
+  async stop(): Promise<void> {
+    this.#isStopping = true;
+    this.#interactions.withdrawAll();
+    if (this.#process) await this.#process.stop();
+    else this.#exit.resolve({ code: null, signal: null, stderrTail: "" });
+    await this.exited;
+  }
+
+  #connect(process: AgentPipes): AcpConnection {
+    const { offers } = this.#options;
+    return new AcpConnection(process, {
+      onUpdate: (params) => this.#updated(objectOf(params)),
+      onReply: (method, reply) => this.#replied(method, reply),
+      onPermission: (params, signal) => this.#permissionAsked(objectOf(params), signal),
+      requests: {
+        ...(offers?.files
+          ? {
+            "fs/read_text_file": (params: unknown) => readTextFile(this.#context.cwd, params),
+            "fs/write_text_file": (params: unknown) => writeTextFile(this.#context.cwd, params),
+          }
+          : {}),
+        ...(offers?.terminals ? this.#terminals.requests() : {}),
+      },
+      onUnknown: (method) => this.#logOnce("method", method),
+    });
+  }
+
+  /** The handshake: initialize, then the conversation: resumed, loaded or new. */
+  async #open(connection: AcpConnection): Promise<void> {
+    const { files = false, terminals = false } = this.#options.offers ?? {};
+    const initialized = await connection.request("initialize", {
+      protocolVersion: 1,
+      clientInfo: { name: "perch", title: "Perch", version: "0.1.0" },
+      clientCapabilities: { fs: { readTextFile: files, writeTextFile: files }, terminal: terminals },
+    });
+    if (initialized.protocolVersion !== 1) {
+      throw new AgentStartError(
+        `${this.#options.name} speaks ACP version ${initialized.protocolVersion}, Perch speaks version 1`,
+        "",
+      );
+    }
+    const capabilities = objectOf(initialized.agentCapabilities);
+    const canResume = isObject(objectOf(capabilities.sessionCapabilities).resume);
+    const canLoad = capabilities.loadSession === true;
+    this.#takesImages = objectOf(capabilities.promptCapabilities).image === true;
+    this.#context.session.patchMeta({
+      can: {
+        steer: false,
+        followUp: false,
+        image: this.#takesImages,
+        compact: false,
+        newConversation: true,
+        resume: canResume || canLoad,
+      },
+    });
+    try {
+      const { resumeId } = this.#context;
+      const isContinued = resumeId !== null && (canResume || canLoad) &&
+        await this.#continue(connection, resumeId, canResume ? "session/resume" : "session/load");
+      if (!isContinued) await this.#newSession(connection, canResume || canLoad);
+    } catch (error) {
+      if (error instanceof RequestError && error.code === authRequired) {
+        throw new AgentStartError(signInHint(this.#options.name, error, initialized.authMethods), "");
+      }
+      throw error;
+    }
+  }
+
+  /** Resumes or loads the earlier conversation; false (and a notice) when the agent cannot. Its replay is not written again. */
+  async #continue(
+    connection: AcpConnection,
+    resumeId: string,
+    method: "session/resume" | "session/load",
+  ): Promise<boolean> {
+    this.#isReplaying = true;
+    try {
+      const reply = await connection.request(method, { sessionId: resumeId, cwd: this.#context.cwd, mcpServers: [] });
+      this.#sessionId = resumeId;
+      this.#setConfig(readConfig(this.#config, reply));
+      return true;
+    } catch (error) {
+      if (!(error instanceof RequestError) || error.code === authRequired) throw error;
+      this.#timeline.notice(
+        "warning",
+        `${this.#options.name} could not continue the earlier conversation and starts a new one; it does not remember what is above.`,
+        errorText(error),
+      );
+      return false;
+    } finally {
+      this.#isReplaying = false;
+    }
+  }
+
+  async #newSession(connection: AcpConnection, isResumable: boolean): Promise<void> {
+    this.#sessionId = null;
+    const reply = await connection.request("session/new", { cwd: this.#context.cwd, mcpServers: [] });
+    const sessionId = stringOf(reply.sessionId);
+    if (!sessionId) throw new AgentStartError(`${this.#options.name} opened a session without an id`, "");
+    this.#sessionId = sessionId;
+    this.#setConfig(readConfig(this.#config, reply));
+    if (isResumable) this.#context.saveResumeId(sessionId);
+  }
+
+  async #newConversation(): Promise<void> {
+    const connection = this.#connection;
+    if (!connection) throw new AgentRefusal(`${this.#options.name} is not running`);
+    if (this.#turn) throw new AgentRefusal("a new conversation can start when the turn has ended; cancel it first");
+    try {
+      await this.#orExit(this.#newSession(connection, this.#context.session.meta().can.resume), configureTimeoutMs);
+    } catch (error) {
+      throw new AgentRefusal(
+        `no new conversation: ${error instanceof RequestError ? errorText(error) : String(error)}`,
+      );
+    }
+    this.#timeline.notice("info", "New conversation: the agent does not remember what is above.");
+    this.#context.session.patchMeta({ plan: [], usage: null });
+  }
+
+  #updated(params: JsonObject): void {
+    const sessionId = stringOf(params.sessionId);
+    // Before the reply to session/new the id is not known yet, and updates may come; other sessions are no concern of ours.
+    if (this.#sessionId !== null && sessionId !== undefined && sessionId !== this.#sessionId) {
+      return this.#logOnce("session", sessionId);
+    }
+    const event = translateUpdate(params.update, this.#timeline);
+    if (event.type === "meta") return this.#patchMeta(event.patch);
+    if (event.type === "mode") return this.#setConfig(withMode(this.#config, event.modeId));
+    if (event.type === "config") {
+      return this.#setConfig({ ...this.#config, options: optionsOf(event.configOptions) });
+    }
+    if (event.type === "ignored") return this.#logOnce("update", event.kind);
+    if (event.type === "user_text" || this.#isReplaying) return;
+    if (this.#turn) this.#turn.hasOutput = true;
+    if (event.type === "text") this.#timeline.text(event.kind, event.text, event.messageId);
+    else if (event.type === "notice") this.#timeline.notice(event.level, event.text);
+    else {
+      for (const terminalId of event.terminalIds) this.#terminalTools.set(terminalId, event.change.toolCallId);
+      this.#timeline.tool(event.change);
+    }
+    this.#clock.heard();
+    if (!this.#turn && this.#timeline.hasOpenText) this.#clock.strayText();
+  }
+
+  /** Usage comes in parts (context with updates, tokens with replies): each part replaces only what it names. */
+  #patchMeta(patch: MetaPatch): void {
+    const { session } = this.#context;
+    session.patchMeta(patch.usage ? { ...patch, usage: { ...session.meta().usage, ...patch.usage } } : patch);
+  }
+
+  #replied(method: string, reply: AcpReply): void {
+    if (method === "session/load" || method === "session/resume") this.#isReplaying = false;
+    if (method !== "session/prompt") return;
+    const turn = this.#turn;
+    if (!turn) return;
+    const usage = "result" in reply ? turnUsage(reply.result.usage) : null;
+    if (usage) this.#patchMeta({ usage });
+    if (turn.isCancelled) return this.#endTurn({ outcome: "cancelled" });
+    if ("error" in reply) {
+      const message = errorText(reply.error);
+      this.#timeline.notice("error", message, errorDetail(reply.error));
+      return this.#endTurn({ outcome: "failed", message });
+    }
+    const reason = stringOf(reply.result.stopReason);
+    if (reason === "cancelled") return this.#endTurn({ outcome: "cancelled" });
+    const remark = stopRemark(this.#options.name, reason, turn.hasOutput);
+    if (remark) this.#timeline.notice("warning", remark);
+    this.#endTurn({ outcome: "completed" });
+  }
+
+  #endTurn(end: TurnEnd): void {
+    const turn = this.#turn;
+    if (!turn) return;
+    this.#turn = null;
+    this.#clock.turnEnded();
+    this.#interactions.withdrawAll();
+    this.#timeline.endTurn(end.outcome);
+    turn.resolve(end);
+  }
+
+  #permissionAsked(params: JsonObject, signal: AbortSignal): Promise<unknown> {
+    const { promise, resolve } = Promise.withResolvers<unknown>();
+    const call = objectOf(params.toolCall);
+    const toolCallId = stringOf(call.toolCallId);
+    if (this.#turn) this.#turn.hasOutput = true;
+    this.#clock.heard();
+    const toolEntryId = toolCallId === undefined ? undefined : this.#timeline.tool(
+      permissionToolChange(call, this.#timeline, this.#timeline.hasTool(toolCallId)),
+    );
+    this.#timeline.closeText();
+    const contents = contentsOf(call.content);
+    const options = optionsOfPermission(params.options);
+    const body: InteractionBody = {
+      interaction: call.kind === "switch_mode" ? "plan" : "permission",
+      options,
+      ...(contents.text === "" ? {} : { message: clip(contents.text, 20_000) }),
+      ...(toolEntryId === undefined ? {} : { toolEntryId }),
+      ...(call.rawInput === undefined ? {} : { input: boundInput(call.rawInput) }),
+      ...(contents.content.length === 0 ? {} : { content: boundContents(contents.content) }),
+    };
+    const entryId = this.#interactions.open(stringOf(call.title) ?? "Permission", body, (settlement) => {
+      const chosen = options.find((option) => option.optionId === settlement.optionId);
+      if (toolCallId !== undefined && !chosen?.kind?.startsWith("allow")) this.#timeline.rejectTool(toolCallId);
+      resolve({
+        outcome: settlement.outcome === "selected"
+          ? { outcome: "selected", optionId: settlement.optionId }
+          : { outcome: "cancelled" },
+      });
+      this.#clock.heard();
+    });
+    if (entryId === null) this.#context.log("warning", "a permission request was cancelled: too many wait already");
+    else signal.addEventListener("abort", () => this.#interactions.withdraw(entryId), { once: true });
+    // A request that comes after the turn was cancelled has nobody to wait for.
+    if (this.#turn?.isCancelled && entryId !== null) this.#interactions.withdraw(entryId);
+    return promise;
+  }
+
+  #terminalPrinted(terminalId: string, text: string): void {
+    const toolCallId = this.#terminalTools.get(terminalId);
+    if (toolCallId !== undefined) this.#timeline.tool({ toolCallId, output: { mode: "append", text } });
+    this.#clock.heard();
+  }
+
+  async #setOption(optionId: string, value: string): Promise<void> {
+    const option = this.#config.options.find((candidate) => candidate.id === optionId);
+    if (!option) throw new AgentRefusal(`${this.#options.name} has no option "${optionId}"`);
+    if (!option.options.some((choice) => choice.value === value)) {
+      throw new AgentRefusal(`"${value}" is not a value of ${option.name}`);
+    }
+    const reply = await this.#ask("session/set_config_option", {
+      sessionId: this.#sessionId,
+      configId: optionId,
+      value,
+    });
+    // A change may change the other lists too, so the reply's list counts; droid answers without one.
+    const listed = Array.isArray(reply.configOptions) && reply.configOptions.length > 0;
+    this.#setConfig(listed ? readConfig(this.#config, reply) : withOption(this.#config, optionId, value));
+  }
+
+  #setConfig(config: AcpConfig): void {
+    this.#config = config;
+    this.#context.session.patchMeta(metaOfConfig(config, this.#options.agentId));
+  }
+
+  /** A request on behalf of a person; what goes wrong is a refusal for them to read. */
+  async #ask(method: string, params: JsonObject): Promise<JsonObject> {
+    const connection = this.#connection;
+    if (!connection) throw new AgentRefusal(`${this.#options.name} is not running`);
+    try {
+      return await this.#orExit(connection.request(method, params), configureTimeoutMs);
+    } catch (error) {
+      throw new AgentRefusal(
+        error instanceof RequestError ? errorText(error) : error instanceof Error ? error.message : String(error),
+      );
+    }
+  }
+
+  /** The work's result, or an error when the process ends or the time is over. */
+  async #orExit<T>(work: Promise<T>, timeoutMs: number): Promise<T> {
+    let timer: ReturnType<typeof setTimeout> | undefined;
+    const timeout = new Promise<never>((_, reject) => {
+      timer = setTimeout(
+        () => reject(new Error(`${this.#options.name} did not answer within ${Math.round(timeoutMs / 1000)} s`)),
+        timeoutMs,
+      );
+    });
+    const gone = this.exited.then((exit): never => {
+      throw new AgentStartError(
+        `${this.#options.name} ended before it answered (${describeExit(exit)})`,
+        exit.stderrTail,
+      );
+    });
+    gone.catch(() => {});
+    work.catch(() => {});
+    const afterClose = work.catch(async (error: unknown) => {
+      // When the pipe breaks because the process died, its exit says more than the broken pipe.
+      if (error instanceof RequestError || error instanceof AgentStartError) throw error;
+      return await Promise.race([
+        gone,
+        delay(1_000).then((): never => {
+          throw error;
+        }),
+      ]);
+    });
+    afterClose.catch(() => {});
+    try {
+      return await Promise.race([afterClose, gone, timeout]);
+    } finally {
+      clearTimeout(timer);
+    }
+  }
+
+  #failedPrompt(message: string): TurnEnd {
+    this.#timeline.notice("error", message);
+    return { outcome: "failed", message };
+  }
+
+  /** The framing broke or the agent closed its output, and the process may still live: it is of no use any more. */
+  #connectionLost(error: unknown): void {
+    if (!this.#turn || this.#isStopping) return;
+    this.#context.log("warning", "the connection to the agent broke", { error: String(error) });
+    this.#process?.stop();
+  }
+
+  #gone(exit: AgentExit): void {
+    this.#terminals.dispose();
+    this.#interactions.withdrawAll();
+    if (this.#turn) {
+      if (this.#isStopping || this.#turn.isCancelled) this.#endTurn({ outcome: "cancelled" });
+      else {
+        const message = `${this.#options.name} ended while it worked (${describeExit(exit)})`;
+        this.#timeline.notice("error", message, exit.stderrTail);
+        this.#endTurn({ outcome: "failed", message });
+      }
+    }
+    this.#timeline.endTurn("cancelled");
+    this.#clock.dispose();
+    this.#connection?.close();
+    this.#exit.resolve(exit);
+  }
+
+  /** Unknown things are normal between versions; each kind is worth one line. */
+  #logOnce(what: string, name: string): void {
+    const key = `${what} ${name}`;
+    if (this.#unknownSeen.has(key) || this.#unknownSeen.size >= 100) return;
+    this.#unknownSeen.add(key);
+    this.#context.log("info", `ignored an unknown ${what} of the agent`, { name: clip(name, 200) });
+  }
+}
+
+function optionsOfPermission(value: unknown): InteractionBody["options"] {
+  return arrayOf(value).slice(0, 50).flatMap((item) => {
+    const { optionId, name, kind } = objectOf(item);
+    if (typeof optionId !== "string") return [];
+    const isKnown = kind === "allow_once" || kind === "allow_always" || kind === "reject_once" ||
+      kind === "reject_always";
+    return [{ optionId, name: clip(stringOf(name) ?? optionId, 500), ...(isKnown ? { kind } : {}) }];
+  });
+}
+
+/** What to say of a turn that ended in an unusual way; null for the usual. */
+function stopRemark(name: string, reason: string | undefined, hasOutput: boolean): string | null {
+  if (reason === "max_tokens") return `${name} stopped: the answer reached the model's length limit.`;
+  if (reason === "max_turn_requests") return `${name} stopped: it made as many model requests as one turn may have.`;
+  if (reason === "refusal") return `${name} refused to go on with this conversation.`;
+  // Some agents end so after an error of the model server (pi-acp on 401, Kimi on 400).
+  return hasOutput ? null : `${name} ended its turn without an answer.`;
+}
+
+function startErrorText(name: string, error: unknown): string {
+  if (error instanceof AgentStartError) return error.message;
+  if (error instanceof RequestError) return `${name} refused to start a session: ${errorText(error)}`;
+  return error instanceof Error ? error.message : `${name} could not start: ${String(error)}`;
+}
+
+function delay(ms: number): Promise<void> {
+  return new Promise((resolve) => setTimeout(resolve, ms));
+}
