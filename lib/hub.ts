@@ -1,9 +1,14 @@
 /** One isolate's hub: the gateways over one store and one mesh. main.ts composes it. */
-import type { Counters } from "@/lib/counters.ts";
-import type { Log } from "@/lib/log.ts";
+import { Counters } from "@/lib/counters.ts";
+import { Gateways } from "@/lib/gateway/mod.ts";
+import type { UserTopicMessage } from "@/lib/gateway/topics.ts";
+import { createLog, type Log } from "@/lib/log.ts";
 import type { Mesh } from "@/lib/mesh/types.ts";
-import type { Authenticator } from "@/lib/principal.ts";
+import type { Authenticator, Principal } from "@/lib/principal.ts";
 import type { SessionStore } from "@/lib/session/types.ts";
+
+/** How long KV may take to answer a health check. */
+const HEALTH_TIMEOUT_MS = 2_000;
 
 export interface HubConfig {
   /** Where people open the hub, when that is not what the request's Host says (behind a proxy): "https://perch.example". */
@@ -12,14 +17,15 @@ export interface HubConfig {
   hostNames?: readonly string[];
 }
 
-export interface HubOptions {
+export interface HubOptions<Auth extends Authenticator = Authenticator> {
   kv: Deno.Kv;
   mesh: Mesh;
   store: SessionStore;
-  auth: Authenticator;
+  auth: Auth;
   config: HubConfig;
   version: string;
   isolateId: string;
+  /** Default: info and above, to stderr. */
   log?: Log;
 }
 
@@ -32,12 +38,58 @@ export interface Health {
   kv: "ok" | "unavailable";
 }
 
-export interface Hub extends Omit<HubOptions, "log"> {
+/** What routes get as `ctx.state.hub`. */
+export interface Hub<Auth extends Authenticator = Authenticator> extends Readonly<HubOptions<Auth>> {
   readonly log: Log;
   readonly counters: Counters;
+  readonly gateways: Gateways;
   health(): Promise<Health>;
-  /** Tells every isolate that a credential is void: its live sockets are closed (4001). Accounts call it on sign-out and revocation. */
-  credentialRevoked(userId: string, credential: { kind: "session" | "key"; id: string }): void;
+  /**
+   * Tells every isolate that a credential is void: its live sockets are closed (4001). Accounts call it on sign-out and
+   * revocation.
+   */
+  credentialRevoked(userId: string, credential: Principal["credential"]): void;
   /** Closes all sockets (4012) after committing what was received, and disposes every timer. Leaves kv, mesh and store open. */
   close(): Promise<void>;
+}
+
+/** Opens the hub of this isolate. `kv`, `mesh`, `store` and `auth` stay their opener's to close, after `close()`. */
+export function openHub<Auth extends Authenticator>(options: HubOptions<Auth>): Hub<Auth> {
+  const { kv, mesh, version, isolateId } = options;
+  const log = options.log ?? createLog("info", { isolate: isolateId });
+  const counters = new Counters();
+  const gateways = new Gateways({ ...options, log, counters });
+  const startedMs = performance.now();
+  return {
+    ...options,
+    log,
+    counters,
+    gateways,
+    async health() {
+      const isReachable = await answers(kv);
+      return {
+        status: isReachable ? "ok" : "degraded",
+        version,
+        uptimeMs: Math.round(performance.now() - startedMs),
+        isolate: isolateId,
+        kv: isReachable ? "ok" : "unavailable",
+      };
+    },
+    credentialRevoked(userId, { kind, id }) {
+      const message: UserTopicMessage = { type: "credential_revoked", kind, id };
+      mesh.publish(`user:${userId}`, message);
+    },
+    close: () => gateways.close(),
+  };
+}
+
+async function answers(kv: Deno.Kv): Promise<boolean> {
+  let timer: ReturnType<typeof setTimeout> | undefined;
+  const timeout = new Promise<false>((resolve) => timer = setTimeout(() => resolve(false), HEALTH_TIMEOUT_MS));
+  const read = kv.get(["health"]).then(() => true, () => false);
+  try {
+    return await Promise.race([read, timeout]);
+  } finally {
+    clearTimeout(timer);
+  }
 }

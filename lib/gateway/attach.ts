@@ -150,7 +150,7 @@ export async function attach(ctx: GatewayContext, request: AttachRequest): Promi
 }
 
 /** What the host's isolate knows beyond KV; null when no host is connected, or its isolate is gone. */
-async function liveStateOf(ctx: GatewayContext, sessionId: string): Promise<LiveState | null> {
+export async function liveStateOf(ctx: GatewayContext, sessionId: string): Promise<LiveState | null> {
   const local = ctx.liveSessions.get(sessionId);
   if (local !== undefined) return local.liveState();
   const isolateId = await ctx.store.log.producerIsolate(sessionId);

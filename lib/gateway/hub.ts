@@ -1,7 +1,6 @@
 /** `/ws/hub`: the live list of a user's sessions. */
 import { hubClient, type SessionInfo } from "@/protocol/mod.ts";
 import { acceptList } from "./list_feed.ts";
-import { sessionInfo, sessionInfos } from "./session_info.ts";
 
 /** Serves one session list on an open socket. */
 export const acceptHub = acceptList<SessionInfo>({
@@ -9,8 +8,8 @@ export const acceptHub = acceptList<SessionInfo>({
   schemas: hubClient,
   hinted: (message) => message.type === "session_changed" ? message.sessionId : null,
   idOf: (session) => session.sessionId,
-  readAll: sessionInfos,
-  readOne: sessionInfo,
+  readAll: (ctx, userId) => ctx.store.sessions.list(userId),
+  readOne: (ctx, userId, sessionId) => ctx.store.sessions.info(userId, sessionId),
   all: (sessions) => ({ type: "sessions", sessions }),
   added: (session) => ({ type: "session_added", session }),
   changed: (session) => ({ type: "session_status", session }),

@@ -32,7 +32,6 @@ const acceptors: Readonly<Record<Namespace, SocketAcceptor>> = {
 };
 
 export interface GatewaysOptions {
-  kv: Deno.Kv;
   mesh: Mesh;
   store: SessionStore;
   config: HubConfig;
@@ -47,15 +46,15 @@ export class Gateways {
   #isClosing = false;
 
   constructor(options: GatewaysOptions) {
-    const { kv, mesh, log } = options;
+    const { mesh, store, log } = options;
     const hints = new Hints(mesh);
     this.context = {
       ...options,
       ticker: new Ticker(),
       hints,
       presence: new Presence({
-        kv,
-        mesh,
+        isolateId: mesh.isolateId,
+        sessions: store.sessions,
         log,
         onChange: (userId, sessionId) => hints.sessionStatus(userId, sessionId),
       }),

@@ -130,7 +130,10 @@ class RelayHost {
     const holder = await store.log.producerIsolate(sessionId);
     const result: RegisterResult = await store.log.register(userId, mesh.isolateId, register);
     if (!result.ok) {
+      // Deleted, or another user's: this host can never serve it.
       connection.sendError({ code: result.code, message: result.message, field: "sessionId", sessionId });
+      connection.send({ type: "session_expired", sessionId });
+      connection.close(closeCodes.deleted, "no such session");
       return;
     }
     const { lease } = result;
@@ -189,7 +192,7 @@ class RelayHost {
     const { sessionId, lease } = live;
     try {
       await live.detach();
-      await this.#ctx.store.log.end(lease.userId, sessionId, end);
+      await this.#ctx.store.log.end(lease.userId, sessionId, end, lease.producerEpoch);
       this.#ctx.hints.sessionStatus(lease.userId, sessionId);
     } catch (error) {
       this.#ctx.log.warn("end_failed", { sessionId, error: errorText(error) });

@@ -5,7 +5,6 @@ import { errorText } from "@/lib/log.ts";
 import { FrameBuffer } from "./attach.ts";
 import { type Connection, type FrameText, joinFrames } from "./connection.ts";
 import type { GatewayContext } from "./context.ts";
-import { sessionInfo } from "./session_info.ts";
 import type { Flushable } from "./ticker.ts";
 import type { SessionFrame, SessionTopicMessage } from "./topics.ts";
 
@@ -243,7 +242,7 @@ export class Room implements Flushable {
 
   async #sendStatus(): Promise<void> {
     try {
-      const session = await sessionInfo(this.#ctx, this.userId, this.sessionId);
+      const session = await this.#ctx.store.sessions.info(this.userId, this.sessionId);
       if (session !== null) this.#broadcast({ type: "session_status", session });
     } catch (error) {
       this.#ctx.log.warn("status_failed", { sessionId: this.sessionId, error: errorText(error) });

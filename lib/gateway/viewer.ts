@@ -1,7 +1,7 @@
 /** `/ws/viewer`: a browser tab or another client, attached to one session at a time. */
-import { type ErrorMessage, type MessageOf, viewerClient } from "@/protocol/mod.ts";
+import { type ErrorMessage, isOpen, type MessageOf, viewerClient } from "@/protocol/mod.ts";
 import { errorText } from "@/lib/log.ts";
-import { attach, MAX_ATTEMPTS } from "./attach.ts";
+import { attach, liveStateOf, MAX_ATTEMPTS } from "./attach.ts";
 import { commandSession } from "./commands.ts";
 import { Connection } from "./connection.ts";
 import { type GatewayContext, GatewayError, type SocketAcceptor } from "./context.ts";
@@ -190,7 +190,10 @@ class Viewer {
   async #loadMessages({ sessionId, generation, before, limit }: Message<"load_messages">): Promise<void> {
     await this.#checkOwn(sessionId);
     const page = await this.#ctx.store.log.page(sessionId, before, limit);
+    const openIds = new Set(page.entries.filter(({ head }) => isOpen(head.status)).map(({ id }) => id));
+    const live = openIds.size > 0 ? await liveStateOf(this.#ctx, sessionId) : null;
     this.connection.send({ type: "session_messages_page", sessionId, generation, ...page });
+    for (const delta of live?.open ?? []) if (openIds.has(delta.entryId)) this.connection.send(delta);
   }
 
   async #command({ sessionId, op, command }: Message<"command">): Promise<void> {
