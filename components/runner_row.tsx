@@ -1,0 +1,80 @@
+/** A runner: its name, whether it is there, what it can start. */
+import { useSignal } from "@preact/signals";
+import type { JSX } from "preact";
+import type { RunnerInfo } from "@/protocol/shared.ts";
+import { Anything, api, errorText } from "@/client/api.ts";
+import { plural, relativeTime, shortPath } from "@/client/format.ts";
+import { Dialog } from "./dialog.tsx";
+import { Icon } from "./icons.tsx";
+import { useNow } from "./use_now.ts";
+
+export function RunnerState({ runner }: { runner: RunnerInfo }): JSX.Element {
+  const now = useNow();
+  const ago = relativeTime(runner.lastSeenAt, now);
+  return runner.isConnected
+    ? (
+      <span class="runner-state is-online">
+        <span class="runner-dot" aria-hidden="true" />Online
+      </span>
+    )
+    : (
+      <span class="runner-state is-offline">
+        <span class="runner-dot" aria-hidden="true" />Offline{runner.lastSeenAt > 0 &&
+          `, seen ${ago === "now" ? "just now" : `${ago} ago`}`}
+      </span>
+    );
+}
+
+export function RunnerRow({ runner, isEditable = false }: { runner: RunnerInfo; isEditable?: boolean }): JSX.Element {
+  const isRemoving = useSignal(false);
+  const ready = runner.agents.filter(({ available }) => available).map(({ name }) => name);
+  return (
+    <li class="runner-row">
+      <Icon name="machine" />
+      <div class="runner-text">
+        <p class="runner-line">
+          <strong>{runner.name}</strong>
+          <RunnerState runner={runner} />
+        </p>
+        <p class="quiet">
+          {runner.platform} · {plural(runner.sessionCount, "session")} · {runner.roots.map(shortPath).join(", ")}
+        </p>
+        {isEditable && (
+          <p class="quiet">Agents: {ready.length > 0 ? ready.join(", ") : "none found"} · version {runner.version}</p>
+        )}
+        {runner.warnings.map((warning) => <p key={warning} class="problem">{warning}</p>)}
+      </div>
+      {isEditable && !runner.isConnected && (
+        <button
+          type="button"
+          class="button is-quiet is-small"
+          onClick={() => isRemoving.value = true}
+        >
+          Remove
+        </button>
+      )}
+      {isRemoving.value && <RemoveRunner runner={runner} onClose={() => isRemoving.value = false} />}
+    </li>
+  );
+}
+
+function RemoveRunner({ runner, onClose }: { runner: RunnerInfo; onClose: () => void }): JSX.Element {
+  const problem = useSignal<string | null>(null);
+  const remove = async () => {
+    try {
+      await api(Anything, "DELETE", `/api/runners/${encodeURIComponent(runner.runnerId)}`);
+      onClose();
+    } catch (error) {
+      problem.value = errorText(error);
+    }
+  };
+  return (
+    <Dialog title={`Remove ${runner.name}?`} onClose={onClose}>
+      <p>It leaves the list. Its sessions stay readable; starting the runner again brings it back.</p>
+      {problem.value && <p class="problem" role="alert">{problem.value}</p>}
+      <div class="button-row is-end">
+        <button type="button" class="button is-danger" onClick={remove}>Remove</button>
+      </div>
+    </Dialog>
+  );
+}
