@@ -17,6 +17,7 @@ export const SwitchSession = z.object({
   generation: Generation,
   cursor: Cursor.optional(),
 });
+export type SwitchSession = z.infer<typeof SwitchSession>;
 
 /** Asks for the page of entries before `before` (an entry index). */
 export const LoadMessages = z.object({
@@ -89,7 +90,10 @@ export const Changes = z.object({
 });
 export type Changes = z.infer<typeof Changes>;
 
-/** Answers load_messages. Entries ascend by index. A newer version that the viewer already has wins (by seq). */
+/**
+ * Answers load_messages. Entries ascend by index. A newer version that the viewer already has wins (by seq). The text that
+ * deltas appended to open entries of this page follows as deltas.
+ */
 export const MessagesPage = z.object({
   type: z.literal("session_messages_page"),
   sessionId: Id,
@@ -103,7 +107,10 @@ export type MessagesPage = z.infer<typeof MessagesPage>;
 /** The host of the session connected or went, its runner too, or the list's view of it changed. */
 export const SessionStatusMessage = z.object({ type: z.literal("session_status"), session: SessionInfo });
 
-/** The session was deleted, or access to it ended. */
+/**
+ * The attachment ended: the session was deleted, access to it ended, or the viewer read too slowly. On `lagging` (sent when
+ * its socket has drained) the viewer attaches again with its cursor and gets fresh state instead of the backlog.
+ */
 export const Disconnected = z.object({
   type: z.literal("disconnected"),
   sessionId: Id,

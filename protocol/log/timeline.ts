@@ -56,6 +56,8 @@ export class SessionTimeline {
   #meta: SessionMeta = initialMeta();
   /** Changed entries beyond a hole that a later chunk of the same resume fills. */
   #held: Entry[] = [];
+  /** Live versions of entries that are not loaded: a page that was read before them must not win when it arrives. */
+  #early = new Map<string, Entry>();
 
   constructor(sessionId: string) {
     this.sessionId = sessionId;
@@ -144,6 +146,7 @@ export class SessionTimeline {
     this.#entries.clear();
     this.#ids = [];
     this.#held = [];
+    this.#early.clear();
     for (const entry of message.entries) {
       this.#entries.set(entry.id, { entry, appended: "" });
       this.#ids.push(entry.id);
@@ -218,7 +221,11 @@ export class SessionTimeline {
     // A page must end where the loaded entries begin; anything else answers an older request.
     if (!newest || newest.index !== this.#firstIndex - 1) return effect;
     this.#ids = [...older.map((entry) => entry.id), ...this.#ids];
-    for (const entry of older) this.#entries.set(entry.id, { entry, appended: "" });
+    for (const entry of older) {
+      const early = this.#early.get(entry.id);
+      this.#early.delete(entry.id);
+      this.#entries.set(entry.id, { entry: early && early.seq > entry.seq ? early : entry, appended: "" });
+    }
     this.#firstIndex = older[0]!.index;
     effect.addedBefore = older.length;
     effect.changedIds = older.map((entry) => entry.id);
@@ -233,7 +240,10 @@ export class SessionTimeline {
       effect.changedIds.push(entry.id);
       return;
     }
-    if (entry.index < this.#firstIndex) return; // lies before the loaded pages: loaded on demand
+    if (entry.index < this.#firstIndex) { // lies before the loaded pages: loaded on demand
+      if (this.#phase === "live") this.#early.set(entry.id, entry);
+      return;
+    }
     const end = this.#firstIndex + this.#ids.length;
     if (entry.index === end) {
       this.#entries.set(entry.id, { entry, appended: "" });
