@@ -1,10 +1,5 @@
 import assert from "node:assert/strict";
-import { type Reply, TestHub } from "./testing.ts";
-
-function codeOf(reply: Reply): unknown {
-  const { error } = reply.body as { error?: { code: string; field?: string } };
-  return error === undefined ? reply.status : error.field === undefined ? error.code : `${error.code} (${error.field})`;
-}
+import { codeOf, TestHub } from "./testing.ts";
 
 interface Started {
   deviceCode: string;

@@ -18,7 +18,7 @@ export function checkOrigin(req: Request, options: { baseUrl: string; hasCookie:
   const site = req.headers.get("sec-fetch-site");
   if (site === "same-origin" || site === "none") return;
   if (site !== null) throw badOrigin(`Sec-Fetch-Site is "${site.slice(0, 40)}", expected "same-origin"`);
-  if (options.hasCookie && !req.headers.has("authorization")) {
+  if (options.hasCookie && !/^bearer\b/i.test(req.headers.get("authorization") ?? "")) {
     throw badOrigin("a request with a cookie must carry Origin; scripts should send an API key as a Bearer token");
   }
 }

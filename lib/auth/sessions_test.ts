@@ -1,12 +1,7 @@
 import assert from "node:assert/strict";
-import { PASSWORD, type Reply, TestHub } from "./testing.ts";
+import { codeOf, PASSWORD, TestHub } from "./testing.ts";
 
 const ANA = { email: "ana@example.com", password: PASSWORD };
-
-function codeOf(reply: Reply): unknown {
-  const { error } = reply.body as { error?: { code: string; field?: string } };
-  return error === undefined ? reply.status : error.field === undefined ? error.code : `${error.code} (${error.field})`;
-}
 
 Deno.test("sessions: the cookie is HttpOnly, Lax and host-only, and survives a restart", async () => {
   const path = await Deno.makeTempFile();
@@ -133,4 +128,29 @@ Deno.test("better-auth's other endpoints are not reachable", async () => {
     assert.equal((await owner.post(`/api/auth/${path}`, {})).status, 404, path);
   }
   assert.equal((await owner.get("/api/auth/sign-in/email")).status, 404);
+});
+
+Deno.test("sessions: get-session refreshes one older than a day; authenticate does not; expired and forged ones are nobody", async () => {
+  await using hub = await TestHub.start();
+  const owner = await hub.owner();
+  const [stored] = await Array.fromAsync(hub.kv.list<Record<string, unknown>>({ prefix: ["auth", "row", "session"] }));
+  assert.ok(stored !== undefined);
+  const days = (count: number) => new Date(Date.now() + count * 86_400_000);
+  await hub.kv.set(stored.key, { ...stored.value, expiresAt: days(5) });
+  const expiryOf = async () => (await hub.kv.get<{ expiresAt: Date }>(stored.key)).value?.expiresAt.getTime() ?? 0;
+  assert.equal((await owner.get("/api/account")).status, 200);
+  assert.ok(await expiryOf() < days(6).getTime());
+  assert.equal((await owner.get("/api/auth/get-session")).status, 200);
+  assert.equal(owner.setCookies.length, 1);
+  assert.ok(await expiryOf() > days(29).getTime());
+
+  const forger = hub.client();
+  for (const [name, value] of owner.cookies) {
+    forger.cookies.set(name, value.replace(/.\w{4}%3D$/, ".AAAA%3D").replace(/^./, "x"));
+  }
+  assert.equal(codeOf(await forger.get("/api/account")), "unauthorized");
+
+  await hub.kv.set(stored.key, { ...stored.value, expiresAt: days(-1) });
+  assert.equal((await owner.get("/api/auth/get-session")).body, null);
+  assert.equal(codeOf(await owner.get("/api/account")), "unauthorized");
 });

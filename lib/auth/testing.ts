@@ -27,6 +27,12 @@ export interface Reply {
   body: unknown;
 }
 
+/** `code (field)` of an error; the status of anything else. */
+export function codeOf(reply: Reply): unknown {
+  const { error } = reply.body as { error?: { code: string; field?: string } };
+  return error === undefined ? reply.status : error.field === undefined ? error.code : `${error.code} (${error.field})`;
+}
+
 interface Revocation {
   userId: string;
   credential: Principal["credential"];
