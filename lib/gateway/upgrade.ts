@@ -14,7 +14,7 @@ export type RequestVerdict =
 /**
  * Whether Host and Origin are this hub's own. Host must be an IP address, a localhost name, the public URL's or a
  * configured one, so that a name that an attacker points here (DNS rebinding) is not taken for the hub; Origin, when
- * present, must be the request's own or the public URL's.
+ * present, must be the request's own (under https too: a proxy may have ended TLS) or the public URL's.
  */
 export function checkOrigin(req: Request, config: HubConfig): RequestVerdict {
   const url = new URL(req.url);
@@ -31,7 +31,8 @@ export function checkOrigin(req: Request, config: HubConfig): RequestVerdict {
   }
   const origin = req.headers.get("origin");
   if (origin === null) return { ok: true };
-  if (origin === `${url.protocol}//${host.host}` || origin === publicUrl?.origin) return { ok: true };
+  const own = [`${url.protocol}//${host.host}`, `https://${host.host}`, publicUrl?.origin];
+  if (own.includes(origin)) return { ok: true };
   return {
     ok: false,
     status: 403,
