@@ -101,7 +101,6 @@ export class AcpAgent implements Agent {
   }
 
   async start(): Promise<void> {
-    this.#timeline.closeLeftovers();
     let process: AgentPipes;
     try {
       process = this.#startProcess({ command: this.#options.command, cwd: this.#context.cwd, env: this.#options.env });
@@ -258,7 +257,7 @@ export class AcpAgent implements Agent {
     this.#context.session.patchMeta({
       can: {
         steer: false,
-        followUp: false,
+        followUp: true,
         image: this.#takesImages,
         compact: false,
         newConversation: true,

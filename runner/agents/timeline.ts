@@ -73,16 +73,6 @@ export class Timeline {
     this.#session = session;
   }
 
-  /** Closes what an earlier run of the agent left open (its host was killed, for one). */
-  closeLeftovers(): void {
-    for (const entryId of this.#session.openEntryIds()) {
-      const entry = this.#session.entry(entryId);
-      if (!entry || entry.kind === "user_message" || entry.kind === "notice") continue;
-      const { attention: _attention, ...head } = entry.head;
-      this.#session.upsert({ ...entry, head: { ...head, status: "cancelled", endedAt: Date.now() } });
-    }
-  }
-
   beginTurn(): void {
     this.closeText();
     this.#turn++;
