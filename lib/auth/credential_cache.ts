@@ -1,7 +1,7 @@
-/** Remembers for seconds whom a credential speaks for, so that a busy client does not cost KV reads at every request. */
+/** Remembers for seconds whom a credential speaks for, so that a busy client costs one small KV read a request. */
 import type { Principal } from "@/lib/principal.ts";
 
-/** Bounds how long a revocation may go unnoticed on an isolate that was not told of it. */
+/** Bounds how long a changed user name goes unnoticed. A revocation is noticed at once, see `resolve`. */
 const LIFE_MS = 5_000;
 const ENTRIES_MAX = 2_000;
 
@@ -12,44 +12,39 @@ interface Entry {
 
 export class CredentialCache {
   readonly #entries = new Map<string, Entry>();
-  #revocations = 0;
+  readonly #isStored: (credential: Principal["credential"]) => Promise<boolean>;
 
-  /** Whom the credential speaks for, if that was found out within the last seconds. */
-  get(secret: string): Principal | null {
-    const entry = this.#entries.get(secret);
-    if (entry === undefined) return null;
-    if (entry.until > Date.now()) return entry.principal;
-    this.#entries.delete(secret);
-    return null;
+  /** `isStored` tells whether the row of a credential is still there. */
+  constructor(isStored: (credential: Principal["credential"]) => Promise<boolean>) {
+    this.#isStored = isStored;
   }
 
   /**
-   * Runs `lookUp` and remembers what it finds, at most until `expiresAt`. A revocation during the lookup keeps its result
-   * from being remembered: it may have been read before.
+   * Whom a credential speaks for: as remembered, if its row is still there (so that what another isolate revoked is void
+   * here at once, without being told), else as `lookUp` finds, which is remembered at most until `expiresAt`.
    */
   async resolve(
     secret: string,
     lookUp: () => Promise<{ principal: Principal; expiresAt: number | null } | null>,
   ): Promise<Principal | null> {
-    const known = this.get(secret);
-    if (known !== null) return known;
-    const revocations = this.#revocations;
+    const entry = this.#entries.get(secret);
+    if (entry !== undefined && entry.until > Date.now()) {
+      if (await this.#isStored(entry.principal.credential)) return entry.principal;
+    }
+    this.#entries.delete(secret);
     const found = await lookUp();
     if (found === null) return null;
-    if (revocations === this.#revocations) {
-      if (this.#entries.size >= ENTRIES_MAX) {
-        const [oldest] = this.#entries.keys();
-        if (oldest !== undefined) this.#entries.delete(oldest);
-      }
-      const until = Math.min(Date.now() + LIFE_MS, found.expiresAt ?? Infinity);
-      this.#entries.set(secret, { principal: found.principal, until });
+    if (this.#entries.size >= ENTRIES_MAX) {
+      const [oldest] = this.#entries.keys();
+      if (oldest !== undefined) this.#entries.delete(oldest);
     }
+    const until = Math.min(Date.now() + LIFE_MS, found.expiresAt ?? Infinity);
+    this.#entries.set(secret, { principal: found.principal, until });
     return found.principal;
   }
 
   /** Forgets a credential. */
-  invalidate(credential: Principal["credential"]): void {
-    this.#revocations++;
+  forget(credential: Principal["credential"]): void {
     for (const [secret, { principal }] of this.#entries) {
       if (principal.credential.kind === credential.kind && principal.credential.id === credential.id) {
         this.#entries.delete(secret);

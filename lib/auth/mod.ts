@@ -71,13 +71,16 @@ export class Auth implements Authenticator {
   readonly #options: AuthOptions;
   readonly #secret: string;
   readonly #tables: Tables;
-  readonly #cache = new CredentialCache();
+  readonly #cache: CredentialCache;
   #identity: { baseUrl: string; identity: Identity } | null = null;
 
   constructor(options: AuthOptions, secret: string) {
     this.#options = options;
     this.#secret = secret;
     this.#tables = new Tables(options.kv, tableSpecs, (table, row) => this.#onRemoved(table, row));
+    this.#cache = new CredentialCache(async ({ kind, id }) =>
+      await this.#tables.get(kind === "key" ? "apiKey" : "session", id) !== null
+    );
     this.accounts = new Accounts(this.#tables, {
       hash: (password) => this.#better().password.hash(password),
       isSignupOpen: options.isSignupOpen,
@@ -118,9 +121,12 @@ export class Auth implements Authenticator {
     });
   }
 
-  /** Forgets a credential that another isolate revoked. Here it happens by itself. */
+  /**
+   * Forgets what is remembered of a credential, so that even its user's name is read afresh. Revocations need no such
+   * call, here or on other isolates: `authenticate` sees them at once.
+   */
   invalidate(credential: Principal["credential"]): void {
-    this.#cache.invalidate(credential);
+    this.#cache.forget(credential);
   }
 
   /** Whether a request carries this hub's session cookie, valid or not. */
@@ -247,7 +253,7 @@ export class Auth implements Authenticator {
     const kind = table === "session" ? "session" as const : table === "apiKey" ? "key" as const : null;
     if (kind === null) return;
     const credential = { kind, id: row.id };
-    this.#cache.invalidate(credential);
+    this.#cache.forget(credential);
     await this.#options.onRevoked?.(z.string().parse(row.userId), credential);
   }
 }
