@@ -1,0 +1,164 @@
+/** Mailboxes in KV: posting parts to another isolate's, and reading one's own (design §6). */
+import { deleteRange } from "@/lib/kv/delete.ts";
+import { keys } from "@/lib/kv/keys.ts";
+import { inlineBytes } from "@/lib/kv/packed.ts";
+
+/** Bytes of parts in one commit: inside Deno KV's 800 KiB. */
+const commitBytes = 600 * 1024;
+/** Parts read and deleted at a time. */
+const drainParts = 200;
+
+const encoder = new TextEncoder();
+const decoder = new TextDecoder();
+
+/** One row of a mailbox on its way. */
+export interface Part {
+  to: string;
+  key: Deno.KvKey;
+  value: Uint8Array;
+}
+
+/** One way of messages to a mailbox; numbers its parts so that the reader notices when one is missing. */
+export class Link {
+  readonly to: string;
+  #from: string;
+  #nextNo = 0;
+
+  /** `startedAt` (ms) orders the links from one isolate to another: a newer one replaces the older. */
+  constructor(from: string, to: string, startedAt: number) {
+    this.to = to;
+    this.#from = `${from}/${startedAt.toString(36).padStart(10, "0")}-${crypto.randomUUID().slice(0, 8)}`;
+  }
+
+  /** Packs messages (JSON texts) into parts under the row limit. */
+  pack(messages: readonly string[]): Part[] {
+    const json = encoder.encode(`[${messages.join(",")}]`);
+    const parts: Part[] = [];
+    for (let at = 0; at < json.length; at += inlineBytes) {
+      const slice = json.subarray(at, at + inlineBytes);
+      const value = new Uint8Array(slice.length + 1);
+      value[0] = at + inlineBytes >= json.length ? 1 : 0;
+      value.set(slice, 1);
+      parts.push({ to: this.to, key: keys.mailbox.part(this.to, this.#from, this.#nextNo++), value });
+    }
+    return parts;
+  }
+}
+
+/** Writes parts in order, in as few commits as fit; the same parts may be posted again after an error. */
+export async function post(kv: Deno.Kv, parts: readonly Part[]): Promise<void> {
+  let from = 0;
+  while (from < parts.length) {
+    const atomic = kv.atomic();
+    const rung = new Set<string>();
+    let bytes = 0;
+    let to = from;
+    for (; to < parts.length; to++) {
+      const part = parts[to]!;
+      bytes += part.value.length + 400;
+      if (to > from && bytes > commitBytes) break;
+      atomic.set(part.key, part.value);
+      rung.add(part.to);
+    }
+    for (const isolateId of rung) atomic.sum(keys.mailbox.bell(isolateId), 1n);
+    await atomic.commit();
+    from = to;
+  }
+}
+
+/** What a mailbox hands over: a batch of messages of one sender, or word that some were lost on the way. */
+export type Arrival =
+  | { from: string; bytes: number; messages: unknown[]; isNewLink: boolean }
+  | { from: string; bytes: number; messages: null; isNewLink: boolean };
+
+interface Sender {
+  link: string;
+  nextNo: number;
+  /** Parts of a batch whose last is not here yet. */
+  parts: Uint8Array[];
+}
+
+/** Reads the own mailbox. */
+export class MailboxReader {
+  #kv: Deno.Kv;
+  #isolateId: string;
+  #senders = new Map<string, Sender>();
+
+  constructor(kv: Deno.Kv, isolateId: string) {
+    this.#kv = kv;
+    this.#isolateId = isolateId;
+  }
+
+  /** Takes everything that is in the mailbox now, in order per sender, and removes it from there. */
+  async drain(deliver: (arrival: Arrival) => void): Promise<void> {
+    for (;;) {
+      const atomic = this.#kv.atomic();
+      let count = 0;
+      const prefix = keys.mailbox.incoming(this.#isolateId);
+      // A first small batch keeps the usual wake-up cheap; a full one is read again.
+      for await (
+        const { key, value } of this.#kv.list<Uint8Array>({ prefix }, { limit: drainParts, batchSize: drainParts })
+      ) {
+        this.#take(key[3] as string, key[4] as number, value, deliver);
+        atomic.delete(key);
+        count++;
+      }
+      if (count === 0) return;
+      await atomic.commit();
+      if (count < drainParts) return;
+    }
+  }
+
+  forget(isolateId: string): void {
+    this.#senders.delete(isolateId);
+  }
+
+  #take(linkName: string, no: number, value: Uint8Array, deliver: (arrival: Arrival) => void): void {
+    const at = linkName.indexOf("/");
+    const from = linkName.slice(0, at);
+    const link = linkName.slice(at + 1);
+    let sender = this.#senders.get(from);
+    let isNewLink = false;
+    if (!sender || link > sender.link) {
+      sender = { link, nextNo: 0, parts: [] };
+      this.#senders.set(from, sender);
+      isNewLink = true;
+    }
+    // A link that was replaced, or a part that was posted again after an error and had arrived.
+    if (link < sender.link || no < sender.nextNo) return;
+    const bytes = value.length;
+    if (no > sender.nextNo) {
+      sender.parts = [];
+      deliver({ from, bytes: 0, messages: null, isNewLink });
+      isNewLink = false;
+    }
+    sender.nextNo = no + 1;
+    sender.parts.push(value.subarray(1));
+    if (value[0] !== 1) {
+      deliver({ from, bytes, messages: [], isNewLink });
+      return;
+    }
+    const text = sender.parts.length === 1 ? decoder.decode(sender.parts[0]) : decodeAll(sender.parts);
+    sender.parts = [];
+    let messages: unknown;
+    try {
+      messages = JSON.parse(text);
+    } catch {
+      // The first parts of this batch were lost.
+      messages = null;
+    }
+    deliver({ from, bytes, messages: Array.isArray(messages) ? messages : null, isNewLink });
+  }
+}
+
+function decodeAll(parts: readonly Uint8Array[]): string {
+  const stream = new TextDecoder();
+  let text = "";
+  for (const part of parts) text += stream.decode(part, { stream: true });
+  return text + stream.decode();
+}
+
+/** Removes an isolate's mailbox. */
+export async function removeMailbox(kv: Deno.Kv, isolateId: string): Promise<void> {
+  await deleteRange(kv, { prefix: keys.mailbox.all(isolateId) });
+}

@@ -1,0 +1,554 @@
+/** The mesh over Deno KV: membership by leases, interest told to every live isolate, packed batches into mailboxes. */
+import { keys } from "@/lib/kv/keys.ts";
+import { KvLease } from "@/lib/kv/lease.ts";
+import type { IsolateRow } from "./lease.ts";
+import { type Arrival, MailboxReader, post, removeMailbox } from "./mailbox.ts";
+import { Peer } from "./peer.ts";
+import { type Mesh, MeshError, type MeshPayload, type Topic } from "./types.ts";
+
+export interface MeshOptions {
+  kv: Deno.Kv;
+  isolateId?: string;
+  /**
+   * Where this isolate runs: rows of an older boot of the same slot belong to dead isolates and are removed at once,
+   * instead of after their lease. Isolates of one process share both. On an embedded database, which only one process
+   * opens, the slot may be a constant.
+   */
+  slot?: { name: string; boot: string };
+  /** Lease of an isolate, its renewal, and the least time between two flushes, in ms. */
+  leaseMs?: number;
+  renewMs?: number;
+  flushMs?: number;
+  callTimeoutMs?: number;
+  /** Bytes that may wait for one peer, here and unread in its mailbox. */
+  maxOutboxBytes?: number;
+  now?: () => number;
+  /** A peer stopped reading and messages to it are being dropped until it catches up. */
+  onOverflow?: (isolateId: string, unreadBytes: number) => void;
+  /** Failures of the database or of listeners. Default: console.error. */
+  onError?: (error: unknown) => void;
+}
+
+/** Published to subscribers when messages of their topic may have been lost on the way: read the state again. */
+export interface MeshGap {
+  type: "mesh_gap";
+}
+/** Published locally on topic "hub" when an isolate is gone: what it held (producers, runners) is no longer connected. */
+export interface MeshIsolateGone {
+  type: "mesh_isolate_gone";
+  isolateId: string;
+}
+
+export function isMeshGap(payload: MeshPayload): payload is MeshGap {
+  return typeof payload === "object" && payload !== null && (payload as { type?: unknown }).type === "mesh_gap";
+}
+
+/** Messages between isolates, as JSON arrays; the first element names them. */
+type Message =
+  | ["hello", Topic[], boolean] // a (re)joining isolate: its interest, and whether it was here before
+  | ["welcome", Topic[]]
+  | ["sub", Topic, number] // answered by "known"
+  | ["known", number]
+  | ["unsub", Topic]
+  | ["pub", Topic, MeshPayload]
+  | ["gap", Topic[]]
+  | ["call", number, string, MeshPayload]
+  | ["reply", number, boolean, MeshPayload]
+  | ["read", number] // bytes read from you in all
+  | ["bye"];
+
+type Listener = (payload: MeshPayload, from: string) => void;
+
+interface Subscription {
+  listeners: Set<Listener>;
+  ready: Promise<void>;
+}
+
+interface PendingCall {
+  isolateId: string;
+  resolve(value: MeshPayload): void;
+  reject(error: MeshError): void;
+  timer: ReturnType<typeof setTimeout>;
+}
+
+/** Who must still say that it knows something. */
+interface Round {
+  waitingFor: Set<string>;
+  done(): void;
+}
+
+/**
+ * Joins the mesh. Resolves when every live isolate has told its interest, so that nothing published from then on misses a
+ * subscriber. The KV stays open on disposal.
+ */
+export async function openMesh(options: MeshOptions): Promise<Mesh> {
+  const mesh = new KvMesh(options);
+  await mesh.join();
+  return mesh;
+}
+
+class KvMesh implements Mesh {
+  readonly isolateId: string;
+  #kv: Deno.Kv;
+  #slot: { name: string; boot: string };
+  #lease: KvLease<IsolateRow>;
+  #leaseMs: number;
+  #renewMs: number;
+  #flushMs: number;
+  #callTimeoutMs: number;
+  #maxOutboxBytes: number;
+  #now: () => number;
+  #onOverflow: (isolateId: string, unreadBytes: number) => void;
+  #onError: (error: unknown) => void;
+  #peers = new Map<string, Peer>();
+  #subscriptions = new Map<Topic, Subscription>();
+  #handlers = new Map<string, (params: MeshPayload, from: string) => Promise<MeshPayload>>();
+  #calls = new Map<number, PendingCall>();
+  #rounds = new Map<number, Round>();
+  #nextId = 1;
+  /** Start of the newest link, in ms and never the same twice. */
+  #linkStart = 0;
+  #reader: MailboxReader;
+  #watch: ReadableStreamDefaultReader<unknown> | null = null;
+  #watching: Promise<void> | null = null;
+  #flushing: Promise<void> | null = null;
+  #beatTimer: ReturnType<typeof setTimeout> | null = null;
+  #beating: Promise<void> | null = null;
+  #disposed = Promise.withResolvers<void>();
+  #isDisposed = false;
+
+  constructor(options: MeshOptions) {
+    this.#kv = options.kv;
+    this.isolateId = options.isolateId ?? crypto.randomUUID();
+    this.#slot = options.slot ?? { name: this.isolateId, boot: this.isolateId };
+    this.#leaseMs = options.leaseMs ?? 15_000;
+    this.#renewMs = options.renewMs ?? 5_000;
+    this.#flushMs = options.flushMs ?? 3;
+    this.#callTimeoutMs = options.callTimeoutMs ?? 10_000;
+    this.#maxOutboxBytes = options.maxOutboxBytes ?? 8 * 1024 * 1024;
+    this.#now = options.now ?? Date.now;
+    this.#onError = options.onError ?? ((error) => console.error("mesh:", error));
+    this.#onOverflow = options.onOverflow ??
+      ((isolateId, bytes) =>
+        console.warn(`mesh: isolate ${isolateId} does not read: ${bytes} bytes wait, dropping until it catches up`));
+    this.#reader = new MailboxReader(this.#kv, this.isolateId);
+    const row = { isolateId: this.isolateId, slot: this.#slot.name, boot: this.#slot.boot };
+    this.#lease = new KvLease(this.#kv, keys.isolate.lease(this.isolateId), row, {
+      leaseMs: this.#leaseMs,
+      now: this.#now,
+    });
+  }
+
+  /** Announces this isolate and waits for the others' welcome (or the end of their leases). */
+  async join(isRejoin = false): Promise<void> {
+    // The watch comes before the lease: whoever sees the lease may write to the mailbox.
+    if (!isRejoin) this.#watching = this.#watchMailbox();
+    await this.#lease.acquire();
+    for (const row of await this.#readRows()) {
+      const isOldBoot = row.slot === this.#slot.name && row.boot !== this.#slot.boot;
+      if (isOldBoot || row.expiresAt <= this.#now()) await this.#bury(row.isolateId);
+      else this.#addPeer(row.isolateId, row.expiresAt);
+    }
+    const welcomed = this.#round((peer) => {
+      this.#send(peer, ["hello", [...this.#subscriptions.keys()], isRejoin]);
+      return !peer.isWelcomed;
+    }, 0);
+    if (!isRejoin) this.#scheduleBeat();
+    await welcomed;
+  }
+
+  publish(topic: Topic, payload: MeshPayload): void {
+    this.#deliver(topic, payload, this.isolateId);
+    let message: string | null = null;
+    for (const peer of this.#peers.values()) {
+      if (!peer.interest.has(topic)) continue;
+      message ??= encode(["pub", topic, payload]);
+      this.#push(peer, message, topic);
+    }
+  }
+
+  subscribe(topic: Topic, listener: Listener): { ready: Promise<void>; [Symbol.dispose](): void } {
+    let subscription = this.#subscriptions.get(topic);
+    if (!subscription) {
+      const id = this.#nextId++;
+      subscription = { listeners: new Set(), ready: Promise.resolve() };
+      this.#subscriptions.set(topic, subscription);
+      subscription.ready = this.#round((peer) => {
+        this.#send(peer, ["sub", topic, id]);
+        return true;
+      }, id);
+    }
+    const { listeners, ready } = subscription;
+    // The same function may be subscribed twice: each subscription is its own.
+    const own: Listener = (payload, from) => listener(payload, from);
+    listeners.add(own);
+    return {
+      ready,
+      [Symbol.dispose]: () => {
+        if (!listeners.delete(own) || listeners.size > 0) return;
+        this.#subscriptions.delete(topic);
+        for (const peer of this.#peers.values()) this.#send(peer, ["unsub", topic]);
+      },
+    };
+  }
+
+  serve(method: string, handler: (params: MeshPayload, from: string) => Promise<MeshPayload>): void {
+    if (this.#handlers.has(method)) throw new Error(`the mesh method ${JSON.stringify(method)} is served already`);
+    this.#handlers.set(method, handler);
+  }
+
+  async call(
+    isolateId: string,
+    method: string,
+    params: MeshPayload,
+    options: { timeoutMs?: number } = {},
+  ): Promise<MeshPayload> {
+    const timeoutMs = options.timeoutMs ?? this.#callTimeoutMs;
+    const peer = this.#peers.get(isolateId);
+    if (this.#isDisposed || (isolateId !== this.isolateId && !(peer && this.isLive(isolateId)))) {
+      throw new MeshError("gone", `there is no live isolate ${isolateId}`);
+    }
+    const { promise, resolve, reject } = Promise.withResolvers<MeshPayload>();
+    const id = this.#nextId++;
+    const timer = setTimeout(() => {
+      this.#calls.delete(id);
+      reject(new MeshError("timeout", `${method} on isolate ${isolateId} did not answer within ${timeoutMs} ms`));
+    }, timeoutMs);
+    this.#calls.set(id, { isolateId, resolve, reject, timer });
+    if (!peer) {
+      void this.#run(method, params, this.isolateId).then(([ok, value]) => this.#settle(id, isolateId, ok, value));
+    } else if (!this.#push(peer, encode(["call", id, method, params]), null)) {
+      this.#settle(id, isolateId, false, `isolate ${isolateId} is lagging: too much waits for it`);
+    }
+    return await promise;
+  }
+
+  isLive(isolateId: string): boolean {
+    if (isolateId === this.isolateId) return !this.#isDisposed;
+    const peer = this.#peers.get(isolateId);
+    return peer !== undefined && peer.expiresAt > this.#now();
+  }
+
+  liveIsolates(): string[] {
+    return [this.isolateId, ...this.#peers.keys()].filter((isolateId) => this.isLive(isolateId));
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    if (this.#isDisposed) return;
+    this.#isDisposed = true;
+    this.#disposed.resolve();
+    if (this.#beatTimer !== null) clearTimeout(this.#beatTimer);
+    await this.#beating;
+    // Before the farewell: whoever forgets this isolate must not find its lease again.
+    await this.#lease.release();
+    for (const peer of this.#peers.values()) this.#send(peer, ["bye"]);
+    await this.#flushing;
+    for (const peer of [...this.#peers.values()]) this.#forget(peer);
+    for (const [id, call] of this.#calls) this.#fail(id, call, new MeshError("gone", "this isolate is closing"));
+    await this.#watch?.cancel();
+    await this.#watching;
+    await removeMailbox(this.#kv, this.isolateId);
+  }
+
+  // --- delivery on this isolate
+
+  #deliver(topic: Topic, payload: MeshPayload, from: string): void {
+    const subscription = this.#subscriptions.get(topic);
+    if (!subscription) return;
+    for (const listener of subscription.listeners) {
+      try {
+        listener(payload, from);
+      } catch (error) {
+        this.#onError(error);
+      }
+    }
+  }
+
+  #deliverGap(topics: Iterable<Topic>, from: string): void {
+    const gap: MeshGap = { type: "mesh_gap" };
+    for (const topic of topics) this.#deliver(topic, gap, from);
+  }
+
+  async #run(method: string, params: MeshPayload, from: string): Promise<[boolean, MeshPayload]> {
+    const handler = this.#handlers.get(method);
+    if (!handler) return [false, `the isolate serves no method ${JSON.stringify(method)}`];
+    try {
+      return [true, (await handler(params, from)) ?? null];
+    } catch (error) {
+      return [false, error instanceof Error ? error.message : String(error)];
+    }
+  }
+
+  #settle(id: number, isolateId: string, ok: boolean, value: MeshPayload): void {
+    const call = this.#calls.get(id);
+    if (!call || call.isolateId !== isolateId) return; // timed out before
+    if (!ok) return this.#fail(id, call, new MeshError("failed", String(value)));
+    this.#calls.delete(id);
+    clearTimeout(call.timer);
+    call.resolve(value);
+  }
+
+  #fail(id: number, call: PendingCall, error: MeshError): void {
+    this.#calls.delete(id);
+    clearTimeout(call.timer);
+    call.reject(error);
+  }
+
+  /** Resolves when each peer that `ask` returned true for has answered with `id`, or is gone. Id 0 stands for joining. */
+  #round(ask: (peer: Peer) => boolean, id: number): Promise<void> {
+    const waitingFor = new Set<string>();
+    for (const peer of this.#peers.values()) if (ask(peer)) waitingFor.add(peer.isolateId);
+    if (waitingFor.size === 0) return Promise.resolve();
+    return new Promise((done) => this.#rounds.set(id, { waitingFor, done }));
+  }
+
+  #answered(id: number, isolateId: string): void {
+    const round = this.#rounds.get(id);
+    if (!round?.waitingFor.delete(isolateId) || round.waitingFor.size > 0) return;
+    this.#rounds.delete(id);
+    round.done();
+  }
+
+  // --- to other isolates
+
+  #send(peer: Peer, message: Message): void {
+    peer.pushControl(encode(message));
+    this.#flushSoon();
+  }
+
+  /** Queues within the peer's bound; false when it was dropped. */
+  #push(peer: Peer, message: string, topic: Topic | null): boolean {
+    const result = peer.push(message, topic);
+    if (result === "overflow") this.#onOverflow(peer.isolateId, peer.unreadBytes);
+    if (result === "queued") this.#flushSoon();
+    else this.#sendGap(peer, peer.caughtUp());
+    return result === "queued";
+  }
+
+  /** Tells a peer that has caught up which topics it missed something of. */
+  #sendGap(peer: Peer, topics: Topic[] | null): void {
+    if (topics && topics.length > 0) this.#send(peer, ["gap", topics]);
+  }
+
+  #flushSoon(): void {
+    this.#flushing ??= Promise.resolve().then(() => this.#flush());
+  }
+
+  /** Posts what waits, at once when idle, then at most every `flushMs` while more comes. */
+  async #flush(): Promise<void> {
+    for (;;) {
+      const startedAt = performance.now();
+      const parts = [];
+      for (const peer of this.#peers.values()) {
+        const messages = peer.take();
+        if (messages.length === 0) continue;
+        const packed = peer.link.pack(messages);
+        peer.posted(packed.reduce((bytes, { value }) => bytes + value.length, 0));
+        parts.push(...packed);
+      }
+      if (parts.length === 0) {
+        // In the same step as the look at the outboxes, so that nothing is queued unnoticed in between.
+        this.#flushing = null;
+        return;
+      }
+      for (let delayMs = 20;; delayMs = Math.min(1_000, delayMs * 2)) {
+        try {
+          await post(this.#kv, parts.filter(({ to }) => this.#peers.has(to)));
+          break;
+        } catch (error) {
+          this.#onError(error);
+          if (this.#isDisposed) return;
+          await this.#pause(delayMs);
+        }
+      }
+      const restMs = this.#flushMs - (performance.now() - startedAt);
+      if (restMs > 0 && !this.#isDisposed) await this.#pause(restMs);
+    }
+  }
+
+  /** Waits, but no longer than until disposal. */
+  async #pause(ms: number): Promise<void> {
+    const { promise, resolve } = Promise.withResolvers<void>();
+    const timer = setTimeout(resolve, ms);
+    await Promise.race([promise, this.#disposed.promise]);
+    clearTimeout(timer);
+  }
+
+  // --- from other isolates
+
+  async #watchMailbox(): Promise<void> {
+    for (let delayMs = 20; !this.#isDisposed;) {
+      try {
+        this.#watch = this.#kv.watch([keys.mailbox.bell(this.isolateId)]).getReader();
+        for (;;) {
+          const { done } = await this.#watch.read();
+          if (done || this.#isDisposed) break;
+          await this.#reader.drain((arrival) => this.#receive(arrival));
+          delayMs = 20;
+        }
+      } catch (error) {
+        if (this.#isDisposed) return;
+        this.#onError(error);
+        await this.#watch?.cancel().catch(() => {});
+        await this.#pause(delayMs);
+        delayMs = Math.min(1_000, delayMs * 2);
+      }
+    }
+  }
+
+  #receive({ from, bytes, messages, isNewLink }: Arrival): void {
+    let peer = this.#peers.get(from);
+    const first = messages?.[0] as Message | undefined;
+    if (first?.[0] === "hello" && (!peer || (isNewLink && first[2]))) {
+      // It came, or came back after it was taken for dead: everything between the two begins anew.
+      if (peer) this.#peers.delete(from);
+      peer = this.#addPeer(from, this.#now() + this.#leaseMs);
+    }
+    if (!peer) return; // taken for dead: it will find out by its lease and say hello
+    if (isNewLink) {
+      peer.receivedBytes = 0;
+      peer.reportedBytes = 0;
+    }
+    peer.receivedBytes += bytes;
+    if (messages === null) this.#deliverGap(this.#subscriptions.keys(), from);
+    else for (const message of messages) this.#handle(peer, message as Message);
+    if (peer.receivedBytes - peer.reportedBytes >= Math.min(256 * 1024, this.#maxOutboxBytes / 4)) {
+      peer.reportedBytes = peer.receivedBytes;
+      this.#send(peer, ["read", peer.receivedBytes]);
+    }
+  }
+
+  #handle(peer: Peer, message: Message): void {
+    switch (message[0]) {
+      case "hello":
+        peer.interest = new Set(message[1]);
+        if (message[2]) this.#deliverGap(this.#subscriptions.keys(), peer.isolateId);
+        this.#send(peer, ["welcome", [...this.#subscriptions.keys()]]);
+        break;
+      case "welcome":
+        for (const topic of message[1]) peer.interest.add(topic);
+        peer.isWelcomed = true;
+        this.#answered(0, peer.isolateId);
+        break;
+      case "sub":
+        peer.interest.add(message[1]);
+        this.#send(peer, ["known", message[2]]);
+        break;
+      case "known":
+        this.#answered(message[1], peer.isolateId);
+        break;
+      case "unsub":
+        peer.interest.delete(message[1]);
+        break;
+      case "pub":
+        this.#deliver(message[1], message[2], peer.isolateId);
+        break;
+      case "gap":
+        this.#deliverGap(message[1], peer.isolateId);
+        break;
+      case "call": {
+        const [, id, method, params] = message;
+        void this.#run(method, params, peer.isolateId).then(([ok, value]) => {
+          if (this.#peers.get(peer.isolateId) !== peer) return;
+          if (this.#push(peer, encode(["reply", id, ok, value]), null)) return;
+          this.#send(peer, ["reply", id, false, "the answer was dropped: the calling isolate is lagging"]);
+        });
+        break;
+      }
+      case "reply":
+        this.#settle(message[1], peer.isolateId, message[2], message[3]);
+        break;
+      case "read":
+        this.#sendGap(peer, peer.read(message[1]));
+        break;
+      case "bye":
+        this.#forget(peer);
+        break;
+    }
+  }
+
+  // --- membership
+
+  async #readRows(): Promise<IsolateRow[]> {
+    const rows: IsolateRow[] = [];
+    for await (const { value } of this.#kv.list<IsolateRow>({ prefix: keys.isolate.all() })) {
+      if (value.isolateId !== this.isolateId) rows.push(value);
+    }
+    return rows;
+  }
+
+  #addPeer(isolateId: string, expiresAt: number): Peer {
+    let peer = this.#peers.get(isolateId);
+    if (peer) peer.expiresAt = Math.max(peer.expiresAt, expiresAt);
+    else {
+      this.#linkStart = Math.max(this.#now(), this.#linkStart + 1);
+      peer = new Peer(this.isolateId, isolateId, expiresAt, this.#linkStart, this.#maxOutboxBytes);
+      this.#peers.set(isolateId, peer);
+    }
+    return peer;
+  }
+
+  /** The peer is gone: whoever waits for it is told. */
+  #forget(peer: Peer): void {
+    this.#peers.delete(peer.isolateId);
+    this.#reader.forget(peer.isolateId);
+    for (const id of [...this.#rounds.keys()]) this.#answered(id, peer.isolateId);
+    for (const [id, call] of this.#calls) {
+      if (call.isolateId !== peer.isolateId) continue;
+      this.#fail(id, call, new MeshError("gone", `isolate ${peer.isolateId} is gone`));
+    }
+    const gone: MeshIsolateGone = { type: "mesh_isolate_gone", isolateId: peer.isolateId };
+    if (!this.#isDisposed) this.#deliver("hub", gone, peer.isolateId);
+  }
+
+  /** Removes what a dead isolate left. Should it live after all, it finds its lease gone and joins again. */
+  async #bury(isolateId: string): Promise<void> {
+    await this.#kv.delete(keys.isolate.lease(isolateId));
+    await removeMailbox(this.#kv, isolateId);
+  }
+
+  #scheduleBeat(): void {
+    if (this.#isDisposed) return;
+    this.#beatTimer = setTimeout(() => {
+      this.#beating = this.#beat().catch(this.#onError).finally(() => {
+        this.#beating = null;
+        this.#scheduleBeat();
+      });
+    }, this.#renewMs);
+  }
+
+  /** Renews the own lease and looks who lives. */
+  async #beat(): Promise<void> {
+    if (!await this.#lease.renew()) {
+      await this.#rejoin();
+      return;
+    }
+    const seen = new Set<string>();
+    for (const row of await this.#readRows()) {
+      seen.add(row.isolateId);
+      if (row.expiresAt > this.#now()) this.#addPeer(row.isolateId, row.expiresAt);
+      else {
+        await this.#bury(row.isolateId);
+        const peer = this.#peers.get(row.isolateId);
+        if (peer) this.#forget(peer);
+      }
+    }
+    for (const peer of [...this.#peers.values()]) {
+      if (seen.has(peer.isolateId) || peer.expiresAt > this.#now()) continue;
+      await this.#bury(peer.isolateId);
+      this.#forget(peer);
+    }
+  }
+
+  /** Others took this isolate for dead (it stood still for longer than its lease): begin anew with all of them. */
+  async #rejoin(): Promise<void> {
+    for (const peer of [...this.#peers.values()]) this.#forget(peer);
+    await removeMailbox(this.#kv, this.isolateId);
+    // Not awaited: the own lease must be renewed while others take their time to answer.
+    this.join(true).then(() => this.#deliverGap(this.#subscriptions.keys(), this.isolateId), this.#onError);
+  }
+}
+
+function encode(message: Message): string {
+  return JSON.stringify(message);
+}
