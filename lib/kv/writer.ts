@@ -159,11 +159,16 @@ export class KvWriter {
     let mutations = 0;
     let bytes = 0;
     let checks = 0;
+    const written = new WrittenKeys();
     for (const group of this.#queue) {
       mutations += group.mutations.length + group.parts.length;
       bytes += group.bytes + group.partBytes;
       checks += group.checks.length;
       if (count > 0 && (mutations > commitMutations || bytes > commitBytes || checks > commitChecks)) break;
+      // KV looks at all checks of a commit before any of its mutations: a group that checks what an earlier one writes
+      // must see that written, so it waits for the next commit.
+      if (group.checks.some(({ key }) => written.has(key))) break;
+      written.add(group.mutations);
       count++;
     }
     return this.#queue.splice(0, count);
@@ -238,6 +243,27 @@ export class KvWriter {
     this.counters.groups += groups.length;
     return result.ok ? result.versionstamp : null;
   }
+}
+
+/** Keys that a combined commit writes so far. */
+class WrittenKeys {
+  #lastParts = new Set<Deno.KvKeyPart | undefined>();
+  #groups: (readonly Deno.KvMutation[])[] = [];
+
+  add(mutations: readonly Deno.KvMutation[]): void {
+    for (const { key } of mutations) this.#lastParts.add(key.at(-1));
+    this.#groups.push(mutations);
+  }
+
+  has(key: Deno.KvKey): boolean {
+    // Nearly every check is on a key whose last part no mutation has: the comparison of whole keys is rare.
+    if (!this.#lastParts.has(key.at(-1))) return false;
+    return this.#groups.some((mutations) => mutations.some((mutation) => isSameKey(mutation.key, key)));
+  }
+}
+
+function isSameKey(a: Deno.KvKey, b: Deno.KvKey): boolean {
+  return a.length === b.length && a.every((part, at) => part === b[at]);
 }
 
 function checkFailed(group: Queued): CheckFailedError {
