@@ -105,9 +105,9 @@ Deno.test("enrollment: the local runner waits for the first account and then get
 });
 
 Deno.test("enrollment: closing the hub answers a request that waits", async () => {
-  const hub = await TestHub.start();
+  await using hub = await TestHub.start();
   const token = await hub.auth.issueEnrollment();
   const waiting = hub.auth.devices.enroll(token, "r");
-  await hub[Symbol.asyncDispose]();
+  hub.auth[Symbol.dispose]();
   assert.deepEqual(await waiting, { status: "pending" });
 });
