@@ -108,6 +108,6 @@ Deno.test("enrollment: closing the hub answers a request that waits", async () =
   await using hub = await TestHub.start();
   const token = await hub.auth.issueEnrollment();
   const waiting = hub.auth.devices.enroll(token, "r");
-  hub.auth[Symbol.dispose]();
+  hub.auth.close();
   assert.deepEqual(await waiting, { status: "pending" });
 });

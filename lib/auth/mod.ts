@@ -226,8 +226,8 @@ export class Auth implements Authenticator {
     throw new AuthError(404, "not_found", "There is no such session of yours");
   }
 
-  /** Answers requests that are held open. Leaves KV open. */
-  [Symbol.dispose](): void {
+  /** Answers requests that are held open; call it before waiting for the server to finish. Leaves KV open. */
+  close(): void {
     this.devices.close();
   }
 

@@ -93,7 +93,7 @@ export class TestHub implements AsyncDisposable {
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
-    this.auth[Symbol.dispose]();
+    this.auth.close();
     await this.server.shutdown();
     this.kv.close();
   }
