@@ -2,7 +2,7 @@
  * How a late or returning viewer catches up: what KV holds, then what its host sent and is not committed, then the text of
  * open entries. Read while live frames are being collected, and merged by seq, so that nothing is missed or doubled.
  */
-import type { Changes, Connected, Cursor, Event, Snapshot } from "@/protocol/mod.ts";
+import type { Changes, Connected, Cursor, Delta, Event, Snapshot } from "@/protocol/mod.ts";
 import { type AttachVerdict, decideAttach, ReceiverLog } from "@/protocol/log/mod.ts";
 import { limits, parseFrame, relayClient } from "@/protocol/mod.ts";
 import { MeshError } from "@/lib/mesh/types.ts";
@@ -184,12 +184,19 @@ class Mirror {
   }
 
   take(frames: readonly SessionFrame[]): void {
+    const messages: (Event | Delta)[] = [];
     for (const frame of frames) {
       for (const message of parseFrame(relayClient, frame.text).messages) {
-        if (message.type !== "event" && message.type !== "delta") continue;
-        const verdict = message.type === "event" ? this.#log.acceptEvent(message) : this.#log.acceptDelta(message);
-        if (verdict === "gap" || verdict === "stale") this.isBroken = true;
+        if (message.type === "event" || message.type === "delta") messages.push(message);
       }
+    }
+    // Up to its last known record all of it is in the live state already; an older delta must not be taken for open text.
+    const known = messages.findLastIndex((message) =>
+      message.type === "event" && message.epoch === this.#log.epoch && message.seq <= this.#log.lastSeq
+    );
+    for (const message of messages.slice(known + 1)) {
+      const verdict = message.type === "event" ? this.#log.acceptEvent(message) : this.#log.acceptDelta(message);
+      if (verdict === "gap" || verdict === "stale") this.isBroken = true;
     }
   }
 
@@ -197,7 +204,7 @@ class Mirror {
     return this.#log.uncommitted.filter((event) => event.seq > seq);
   }
 
-  openDeltas() {
+  openDeltas(): Delta[] {
     return this.#log.openDeltas();
   }
 }

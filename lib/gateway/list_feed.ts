@@ -3,7 +3,7 @@ import type { MessageSchemas } from "@/protocol/mod.ts";
 import { errorText } from "@/lib/log.ts";
 import { Connection, type Namespace } from "./connection.ts";
 import type { GatewayContext, SocketAcceptor } from "./context.ts";
-import type { UserTopicMessage } from "./topics.ts";
+import { isIsolateGone, type UserTopicMessage } from "./topics.ts";
 
 /** Changes within this time are read and sent together. */
 const COALESCE_MS = 50;
@@ -52,6 +52,8 @@ class ListFeed<Item> {
   readonly #kind: ListKind<Item>;
   readonly #userId: string;
   readonly #subscription: { ready: Promise<void>; [Symbol.dispose](): void };
+  /** An isolate that died held hosts and runners that are not connected any more. */
+  readonly #isolates: { [Symbol.dispose](): void };
   #connection: Connection | null = null;
   #known = new Set<string>();
   #changed = new Set<string>();
@@ -65,6 +67,9 @@ class ListFeed<Item> {
     this.#kind = kind;
     this.#userId = userId;
     this.#subscription = ctx.mesh.subscribe(`user:${userId}`, (payload) => this.#hint(payload as UserTopicMessage));
+    this.#isolates = ctx.mesh.subscribe("hub", (payload) => {
+      if (isIsolateGone(payload)) this.#hint({ type: "mesh_gap" });
+    });
   }
 
   async start(connection: Connection): Promise<void> {
@@ -81,6 +86,7 @@ class ListFeed<Item> {
     clearTimeout(this.#timer);
     this.#connection = null;
     this.#subscription[Symbol.dispose]();
+    this.#isolates[Symbol.dispose]();
   }
 
   #hint(message: UserTopicMessage): void {

@@ -16,7 +16,7 @@ import { acceptRelay } from "./relay.ts";
 import { acceptRunner } from "./runner.ts";
 import { acceptRunners } from "./runners.ts";
 import { Ticker } from "./ticker.ts";
-import type { UserTopicMessage } from "./topics.ts";
+import { isIsolateGone, type UserTopicMessage } from "./topics.ts";
 import { checkUpgrade, versionRefusal } from "./upgrade.ts";
 import { acceptViewer } from "./viewer.ts";
 
@@ -43,6 +43,7 @@ export class Gateways {
   readonly context: GatewayContext;
   readonly #users = new Map<string, UserSockets>();
   readonly #heart: ReturnType<typeof setInterval>;
+  readonly #isolates: { [Symbol.dispose](): void };
   #isClosing = false;
 
   constructor(options: GatewaysOptions) {
@@ -64,6 +65,10 @@ export class Gateways {
     };
     this.#serveCalls();
     this.#heart = setInterval(() => this.#beat(), BEAT_MS);
+    this.#isolates = mesh.subscribe("hub", (payload) => {
+      // It may have held the host of any session that is looked at here.
+      if (isIsolateGone(payload)) { for (const room of this.context.rooms.values()) room.refreshStatus(); }
+    });
   }
 
   /**
@@ -100,6 +105,7 @@ export class Gateways {
   async close(): Promise<void> {
     this.#isClosing = true;
     clearInterval(this.#heart);
+    this.#isolates[Symbol.dispose]();
     const { liveSessions, liveRunners, hints, presence } = this.context;
     const detached = [...liveSessions.values(), ...liveRunners.values()].map((live) => live.detach());
     for (const user of [...this.#users.values()]) {

@@ -113,6 +113,11 @@ export class Room implements Flushable {
     for (const message of seat.later.splice(0)) seat.connection.send(message);
   }
 
+  /** Tells the viewers soon what lists show of the session now. */
+  refreshStatus(): void {
+    this.#statusTimer ??= setTimeout(() => this.#sendStatus(), STATUS_MS);
+  }
+
   /** Ends the turn's batch; the ticker calls it. */
   flush(): void {
     if (performance.now() - this.#sentMs < this.#holdMs) {
@@ -134,7 +139,7 @@ export class Room implements Flushable {
         if (this.#epoch !== null && message.epoch !== this.#epoch) this.#restart("the session's log began anew");
         break;
       case "status":
-        this.#statusTimer ??= setTimeout(() => this.#sendStatus(), STATUS_MS);
+        this.refreshStatus();
         break;
       case "command_status":
         this.#broadcast(message.status);

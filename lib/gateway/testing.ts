@@ -1,7 +1,7 @@
 /** For tests: a hub on a loopback port with its gateways mounted, and scripted peers over real sockets. */
 import { createLog } from "@/lib/log.ts";
 import { type Hub, openHub } from "@/lib/hub.ts";
-import type { Mesh } from "@/lib/mesh/types.ts";
+import { openMesh } from "@/lib/mesh/mesh.ts";
 import type { Authenticator, Principal } from "@/lib/principal.ts";
 import { openSessionStore } from "@/lib/session/store.ts";
 import type { SessionStore } from "@/lib/session/types.ts";
@@ -30,12 +30,12 @@ export interface TestHub extends AsyncDisposable {
   host: string;
 }
 
-/** Starts a hub over `kv`; `wrapStore` may put something between it and the real store. */
-export function startHub(
+/** Starts a hub over `kv` as an isolate of its own; `wrapStore` may put something between it and the real store. */
+export async function startHub(
   kv: Deno.Kv,
-  mesh: Mesh,
   wrapStore: (store: SessionStore) => SessionStore = (store) => store,
-): TestHub {
+): Promise<TestHub> {
+  const mesh = await openMesh({ kv });
   const realStore = openSessionStore({ kv, mesh });
   const store = wrapStore(realStore);
   const hub = openHub({
@@ -59,6 +59,7 @@ export function startHub(
     async [Symbol.asyncDispose]() {
       await hub.close();
       await realStore[Symbol.asyncDispose]();
+      await mesh[Symbol.asyncDispose]();
       await server.shutdown();
     },
   };
@@ -203,4 +204,12 @@ export function textEvent(
 
 export function metaEvent(sessionId: string, epoch: number, seq: number, title: string): Event {
   return { type: "event", sessionId, epoch, seq, meta: { title, activity: initialMeta().activity } };
+}
+
+/** A viewer of ann's that has its snapshot. */
+export async function attachViewer(hub: { host: string }, sessionId: string): Promise<Peer> {
+  const viewer = await Peer.open(hub, "viewer", "ann");
+  viewer.send({ type: "switch_session", sessionId, generation: 1 });
+  await viewer.next("snapshot");
+  return viewer;
 }

@@ -7,6 +7,12 @@ export interface MeshGap {
   type: "mesh_gap";
 }
 
+/** Whether the mesh says, on the topic "hub", that an isolate is gone. */
+export function isIsolateGone(payload: MeshPayload): boolean {
+  return typeof payload === "object" && payload !== null &&
+    (payload as { type?: unknown }).type === "mesh_isolate_gone";
+}
+
 /** A host's frame on its way to viewers, as it came. */
 export interface SessionFrame {
   type: "frame";
