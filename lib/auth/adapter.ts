@@ -1,7 +1,7 @@
 /** better-auth's database adapter on our tables, through its public `createAdapterFactory`. */
 import { createAdapterFactory } from "better-auth/adapters";
 import { sha256 } from "./secrets.ts";
-import { type Tables, UniqueError } from "./tables.ts";
+import type { Tables } from "./tables.ts";
 import { type Condition, matches, type Row } from "./where.ts";
 
 /**
@@ -107,7 +107,7 @@ export function kvAdapter(tables: Tables) {
 
 /**
  * Commits a change for every row that matches and counts them. A row that somebody else wrote in between is judged
- * again. Throws {@linkcode UniqueError} where `change` would give a row a unique value that is taken.
+ * again. Throws `UniqueError` where `change` would give a row a unique value that is taken.
  */
 async function forEach(
   tables: Tables,
@@ -135,16 +135,21 @@ async function forEach(
   return count;
 }
 
+/** How a sealed field is stored. */
+export function sealed(secret: string): string {
+  return `sha256:${sha256(secret)}`;
+}
+
 function sealValue(value: unknown): unknown {
-  return typeof value === "string" ? `sha256:${sha256(value)}` : value;
+  return typeof value === "string" ? sealed(value) : value;
 }
 
 function seal(model: string, data: Record<string, unknown>): Record<string, unknown> {
-  const sealed = { ...data };
+  const copy = { ...data };
   for (const field of SEALED[model] ?? []) {
-    if (field in sealed) sealed[field] = sealValue(sealed[field]);
+    if (field in copy) copy[field] = sealValue(copy[field]);
   }
-  return sealed;
+  return copy;
 }
 
 function sealWhere(model: string, where: readonly Condition[]): Condition[] {
@@ -177,5 +182,3 @@ function asRow(model: string, data: Record<string, unknown>): Row {
 function asRecord(value: unknown): Record<string, unknown> {
   return typeof value === "object" && value !== null ? { ...value } : {};
 }
-
-export { UniqueError };

@@ -4,6 +4,7 @@ import * as z from "zod";
 import type { Authenticator, Principal } from "@/lib/principal.ts";
 import { Accounts, checkPassword } from "./accounts.ts";
 import { ApiKeys } from "./api_keys.ts";
+import { sealed } from "./adapter.ts";
 import { CredentialCache } from "./credential_cache.ts";
 import { Devices } from "./devices.ts";
 import { AuthError } from "./errors.ts";
@@ -147,17 +148,21 @@ export class Auth implements Authenticator {
   /** Starts a session. Error: `invalid_credentials` (401), the same for a wrong password and an unknown address. */
   async signIn(email: string, password: string, origin: { peer: string; userAgent: string }): Promise<SignedIn> {
     const headers = new Headers({ [PEER_HEADER]: origin.peer, "user-agent": origin.userAgent.slice(0, 512) });
+    const verifiedAgainst = await this.#passwordHash(email);
     try {
       const result = await this.#better().auth.api.signInEmail({
         body: { email, password },
         headers,
         returnHeaders: true,
       });
-      return { user: UserRow.parse(result.response.user), headers: cookiesOf(result.headers) };
+      const user = UserRow.parse(result.response.user);
+      // A password change ends the sessions that it finds; this one may have been made just after it looked.
+      if (await this.#passwordHash(email) === verifiedAgainst) return { user, headers: cookiesOf(result.headers) };
+      await this.#tables.remove("session", [{ field: "token", value: sealed(result.response.token) }]);
     } catch (error) {
       if (!isAPIError(error) || error.statusCode >= 500) throw error;
-      throw new AuthError(401, "invalid_credentials", "The email address or the password is wrong");
     }
+    throw new AuthError(401, "invalid_credentials", "The email address or the password is wrong");
   }
 
   /** Ends the request's session, if any. Returns the headers that clear its cookies. */
@@ -237,6 +242,14 @@ export class Auth implements Authenticator {
       this.#identity = { baseUrl, identity: createIdentity(this.#tables, { secret: this.#secret, baseUrl }) };
     }
     return this.#identity.identity;
+  }
+
+  /** The stored password hash of the account with this address; null when there is none. */
+  async #passwordHash(email: string): Promise<unknown> {
+    const user = await this.#tables.selectOne("user", [{ field: "email", value: email }]);
+    if (user === null) return null;
+    const where = [{ field: "providerId", value: "credential" }, { field: "accountId", value: user.row.id }];
+    return (await this.#tables.selectOne("account", where))?.row.password ?? null;
   }
 
   async #byKey(key: string): Promise<{ principal: Principal; expiresAt: number | null } | null> {

@@ -154,3 +154,19 @@ Deno.test("sessions: get-session refreshes one older than a day; authenticate do
   assert.equal((await owner.get("/api/auth/get-session")).body, null);
   assert.equal(codeOf(await owner.get("/api/account")), "unauthorized");
 });
+
+Deno.test("sessions: a sign-in with the old password while it is being changed leaves no session", async () => {
+  await using hub = await TestHub.start();
+  const owner = await hub.owner();
+  let current = PASSWORD;
+  for (let round = 0; round < 4; round++) {
+    const next = `Changed${round}Horse`;
+    const others = Array.from({ length: 3 }, () => hub.client());
+    const change = owner.post("/api/auth/change-password", { currentPassword: current, newPassword: next });
+    await Promise.all(others.map((other) => other.post("/api/auth/sign-in/email", { ...ANA, password: current })));
+    assert.equal((await change).status, 200);
+    for (const other of others) assert.equal(codeOf(await other.get("/api/account")), "unauthorized");
+    current = next;
+  }
+  assert.equal((await owner.get("/api/account")).status, 200);
+});
