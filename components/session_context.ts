@@ -1,4 +1,5 @@
 /** What the parts of a session's page share. */
+import { signal } from "@preact/signals";
 import { createContext } from "preact";
 import { useContext } from "preact/hooks";
 import { LazyModule } from "@/client/lazy_module.ts";
@@ -9,6 +10,9 @@ export class SessionView {
   readonly differ = new LazyModule(async () => (await import("@/client/diff_lines.ts")).diffLines);
   /** Entries that a person opened or closed; remembered while they scroll out of the page. */
   readonly opened = new Map<string, boolean>();
+
+  /** Indexes of the entries that can be seen now; everything while that is not known. */
+  readonly visible = signal<{ first: number; last: number }>({ first: 0, last: Infinity });
 
   constructor(readonly store: SessionStore) {}
 }

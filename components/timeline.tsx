@@ -33,7 +33,7 @@ function estimateHeight(entry: TimelineEntry | undefined): number {
 }
 
 export function Timeline({ children }: { children?: ComponentChildren }): JSX.Element {
-  const { store } = useSession();
+  const { store, visible } = useSession();
   const scroller = useRef<HTMLDivElement>(null);
   const column = useRef<HTMLDivElement>(null);
   const tail = useRef<HTMLDivElement>(null);
@@ -63,8 +63,11 @@ export function Timeline({ children }: { children?: ComponentChildren }): JSX.El
     const before = shown.peek();
     if (before.first !== window.first || before.last !== window.last) shown.value = window;
     else for (const row of column.current.children) positionRow(row as HTMLElement, layout);
+    const seen = layout.visible(box.scrollTop - offset, box.clientHeight, 0);
+    const was = visible.peek();
+    if (seen && (seen.first !== was.first || seen.last !== was.last)) visible.value = seen;
     if (hasOlder && box.scrollTop - offset < OLDER_PX) store.loadOlder();
-  }, [store, layout]);
+  }, [store, layout, visible]);
 
   const onScroll = useCallback(() => {
     const box = scroller.current;

@@ -1,0 +1,195 @@
+/** Starts a session: which runner, which folder, which agent, what to do first. */
+import { type ReadonlySignal, useComputed, useSignal } from "@preact/signals";
+import type { JSX } from "preact";
+import type { AgentInfo, RunnerInfo, SessionInfo } from "@/protocol/shared.ts";
+import { Anything, api, ApiError, errorText } from "@/client/api.ts";
+import { splitCommandLine } from "@/client/command_line.ts";
+import { recentFolders } from "@/client/grouping.ts";
+import { StartedSession } from "./demo_start.tsx";
+import { Dialog } from "./dialog.tsx";
+import { Field } from "./field.tsx";
+import { FolderPicker } from "./folder_picker.tsx";
+import { DemoTag } from "./session_row.tsx";
+
+const CUSTOM = "custom";
+
+interface NewSessionDialogProps {
+  sessions: ReadonlySignal<ReadonlyMap<string, SessionInfo> | null>;
+  runners: ReadonlySignal<ReadonlyMap<string, RunnerInfo> | null>;
+  onClose: () => void;
+}
+
+/** The runner that a new session most likely belongs to: one that is there, else any. */
+function firstRunner(runners: ReadonlyMap<string, RunnerInfo> | null): string {
+  const all = [...runners?.values() ?? []];
+  return (all.find(({ isConnected }) => isConnected) ?? all[0])?.runnerId ?? "";
+}
+
+export function NewSessionDialog({ sessions, runners, onClose }: NewSessionDialogProps): JSX.Element {
+  const runnerId = useSignal(firstRunner(runners.peek()));
+  const runner = useComputed(() => runners.value?.get(runnerId.value));
+  const recent = useComputed(() => recentFolders(sessions.value?.values() ?? [], runnerId.value));
+  const cwd = useSignal(recent.peek()[0] ?? runner.peek()?.roots[0] ?? "");
+  const agentId = useSignal("");
+  const command = useSignal("");
+  const prompt = useSignal("");
+  const isBusy = useSignal(false);
+  const problem = useSignal<{ field?: string | undefined; text: string } | null>(null);
+  const agents = runner.value?.agents ?? [];
+  const chosen = agentId.value ||
+    (agents.find(({ available, isDemo }) => available && !isDemo) ?? agents.find(({ available }) => available))?.id ||
+    CUSTOM;
+
+  const start = async (event: Event) => {
+    event.preventDefault();
+    if (isBusy.value) return;
+    problem.value = null;
+    isBusy.value = true;
+    try {
+      const words = chosen === CUSTOM ? splitCommandLine(command.value) : [];
+      if (chosen === CUSTOM && words.length === 0) {
+        throw new ApiError(0, "invalid_field", "Write the command that starts the agent.", "command");
+      }
+      if (cwd.value.trim() === "") throw new ApiError(0, "invalid_field", "Choose the folder to work in.", "cwd");
+      const { sessionId } = await api(StartedSession, "POST", "/api/sessions", {
+        runnerId: runnerId.value,
+        cwd: cwd.value.trim().replace(/(?<=.)[\\/]+$/, ""),
+        agent: chosen === CUSTOM ? { agentId: CUSTOM, command: words } : { agentId: chosen },
+        ...(prompt.value.trim() === "" ? {} : { prompt: prompt.value.trim() }),
+      });
+      location.assign(`/session/${encodeURIComponent(sessionId)}`);
+    } catch (error) {
+      const field = error instanceof ApiError ? error.field : error instanceof SyntaxError ? "command" : undefined;
+      problem.value = { field, text: errorText(error) };
+      isBusy.value = false;
+    }
+  };
+  const errorOf = (...fields: string[]) =>
+    fields.includes(problem.value?.field ?? "-") ? problem.value?.text : undefined;
+  const isPlaced = ["cwd", "command", "agent.command"].includes(problem.value?.field ?? "");
+  const isOffline = runner.value?.isConnected === false;
+
+  return (
+    <Dialog title="New session" onClose={onClose}>
+      <form class="stack" onSubmit={start}>
+        {problem.value && !isPlaced && <p class="refusal" role="alert">{problem.value.text}</p>}
+        {(runners.value?.size ?? 0) > 1 && (
+          <div class="form-field">
+            <label for="new-runner">Runner</label>
+            <select
+              id="new-runner"
+              class="select"
+              value={runnerId.value}
+              onChange={(event) => {
+                runnerId.value = event.currentTarget.value;
+                agentId.value = "";
+                cwd.value = recent.value[0] ?? runner.value?.roots[0] ?? "";
+              }}
+            >
+              {[...runners.value?.values() ?? []].map((one) => (
+                <option key={one.runnerId} value={one.runnerId}>{one.name}{one.isConnected ? "" : " (offline)"}</option>
+              ))}
+            </select>
+          </div>
+        )}
+        {isOffline && <p class="hint" role="status">This runner is offline. The session starts when it is back.</p>}
+        <FolderPicker
+          key={runnerId.value}
+          runnerId={runnerId.value}
+          roots={runner.value?.roots ?? []}
+          recent={recent.value}
+          value={cwd}
+          onChange={(path) => cwd.value = path}
+          error={errorOf("cwd")}
+        />
+        <AgentChoice agents={agents} chosen={chosen} runnerId={runnerId.value} onChoose={(id) => agentId.value = id} />
+        {chosen === CUSTOM && (
+          <Field
+            label="Command that speaks ACP"
+            name="command"
+            value={command.value}
+            onInput={(value) => command.value = value}
+            placeholder="my-agent --acp"
+            hint="Run without a shell, in the folder above."
+            error={errorOf("command", "agent.command")}
+          />
+        )}
+        <div class="form-field">
+          <label for="new-prompt">
+            First prompt <span class="quiet">(may stay empty)</span>
+          </label>
+          <textarea
+            id="new-prompt"
+            class="field"
+            rows={3}
+            value={prompt.value}
+            onInput={(event) => prompt.value = event.currentTarget.value}
+            onKeyDown={(event) => {
+              if (event.key === "Enter" && (event.ctrlKey || event.metaKey) && !event.isComposing) start(event);
+            }}
+          />
+        </div>
+        <div class="button-row is-end">
+          <button type="submit" class="button is-primary" disabled={isBusy.value}>
+            {isBusy.value ? "Starting…" : "Start session"}
+          </button>
+        </div>
+      </form>
+    </Dialog>
+  );
+}
+
+interface AgentChoiceProps {
+  agents: readonly AgentInfo[];
+  chosen: string;
+  runnerId: string;
+  onChoose: (id: string) => void;
+}
+
+function AgentChoice({ agents, chosen, runnerId, onChoose }: AgentChoiceProps): JSX.Element {
+  const look = useSignal<"idle" | "looking" | string>("idle");
+  const sorted = [...agents].sort((a, b) => Number(b.available) - Number(a.available));
+  const lookAgain = async () => {
+    look.value = "looking";
+    try {
+      await api(Anything, "POST", `/api/runners/${encodeURIComponent(runnerId)}/agents`);
+      look.value = "idle";
+    } catch (error) {
+      look.value = errorText(error);
+    }
+  };
+  return (
+    <fieldset class="agents">
+      <legend>Agent</legend>
+      {sorted.map((agent) => (
+        <label key={agent.id} class={`agent${agent.available ? "" : " is-missing"}`}>
+          <input
+            type="radio"
+            name="agent"
+            value={agent.id}
+            checked={chosen === agent.id}
+            disabled={!agent.available}
+            onChange={() => onChoose(agent.id)}
+          />
+          <span>
+            {agent.name} {agent.isDemo && <DemoTag />}
+            {agent.version && <span class="quiet">{agent.version}</span>}
+            {!agent.available && <span class="agent-missing">{agent.missing ?? "Not found on this machine."}</span>}
+          </span>
+        </label>
+      ))}
+      <label class="agent">
+        <input type="radio" name="agent" value={CUSTOM} checked={chosen === CUSTOM} onChange={() => onChoose(CUSTOM)} />
+        <span>
+          Another command <span class="quiet">any agent that speaks ACP</span>
+        </span>
+      </label>
+      {sorted.some(({ available }) => !available) && (
+        <button type="button" class="button is-quiet is-small" disabled={look.value === "looking"} onClick={lookAgain}>
+          {look.value === "looking" ? "Looking…" : "Look for agents again"}
+        </button>
+      )}
+      {look.value !== "idle" && look.value !== "looking" && <p class="problem" role="alert">{look.value}</p>}
+    </fieldset>
+  );
+}

@@ -1,0 +1,239 @@
+/** A session's page: the list of sessions beside it where there is room, the timeline, and what belongs to writing. */
+import { useComputed, useSignal } from "@preact/signals";
+import type { JSX } from "preact";
+import { useEffect, useMemo } from "preact/hooks";
+import type { SessionInfo } from "@/protocol/shared.ts";
+import { attentionFirst } from "@/client/grouping.ts";
+import { type LiveList, liveSessions } from "@/client/live_lists.ts";
+import { SessionStore } from "@/client/session_store.ts";
+import { Anything, api, errorText } from "@/client/api.ts";
+import { Composer } from "./composer.tsx";
+import { EntryView } from "./entry_view.tsx";
+import { Icon, Mark } from "./icons.tsx";
+import { Ghosts, QueueList, Refusals } from "./outgoing.tsx";
+import { PlanStrip } from "./plan_strip.tsx";
+import { SessionContext, SessionView, useSession } from "./session_context.ts";
+import { SessionControls } from "./session_controls.tsx";
+import { SessionHeader } from "./session_header.tsx";
+import { SessionRow } from "./session_row.tsx";
+import { StoppedBanner } from "./stopped_banner.tsx";
+import { Timeline } from "./timeline.tsx";
+
+const pathOf = (sessionId: string) => `/session/${encodeURIComponent(sessionId)}`;
+
+export function SessionPageView({ sessionId: first }: { sessionId: string }): JSX.Element {
+  const sessionId = useSignal(first);
+  const view = useSignal<SessionView | null>(null);
+  const list = useSignal<LiveList<SessionInfo> | null>(null);
+  useEffect(() => {
+    const store = new SessionStore(sessionId.value, sessionStorage);
+    view.value = new SessionView(store);
+    store.start();
+    return () => store.dispose();
+  }, [sessionId.value]);
+  useEffect(() => {
+    const sessions = liveSessions();
+    list.value = sessions;
+    sessions.start();
+    const onBack = () => {
+      const id = decodeURIComponent(location.pathname.split("/")[2] ?? "");
+      if (location.pathname.startsWith("/session/") && id !== "") sessionId.value = id;
+    };
+    addEventListener("popstate", onBack);
+    return () => {
+      removeEventListener("popstate", onBack);
+      sessions.dispose();
+    };
+  }, []);
+  const open = (session: SessionInfo) => {
+    if (session.sessionId === sessionId.value) return;
+    history.pushState(null, "", pathOf(session.sessionId));
+    sessionId.value = session.sessionId;
+  };
+  return (
+    <div class="session-page">
+      <nav class="sidebar" aria-label="Sessions">
+        <div class="sidebar-head">
+          <a class="brand" href="/">
+            <Mark />
+            <span>Perch</span>
+          </a>
+          <span class="spacer" />
+          <a class="button is-quiet is-icon" href="/?new" aria-label="New session">
+            <Icon name="plus" />
+          </a>
+        </div>
+        {list.value && <Sidebar list={list.value} current={sessionId.value} onOpen={open} />}
+      </nav>
+      {view.value
+        ? (
+          <SessionContext.Provider value={view.value} key={view.value.store.sessionId}>
+            <SessionMain />
+          </SessionContext.Provider>
+        )
+        : (
+          <main class="session-main">
+            <p class="quiet centered" role="status">Opening the session…</p>
+          </main>
+        )}
+    </div>
+  );
+}
+
+interface SidebarProps {
+  list: LiveList<SessionInfo>;
+  current: string;
+  onOpen: (session: SessionInfo) => void;
+}
+
+function Sidebar({ list, current, onOpen }: SidebarProps): JSX.Element {
+  const arranged = useComputed(() => {
+    const all = [...list.items.value?.values() ?? []].sort((a, b) => b.startedAt - a.startedAt);
+    const waiting = attentionFirst(all);
+    const rest = all.filter((session) => !waiting.includes(session));
+    return {
+      waiting,
+      open: rest.filter(({ activity }) => activity !== "ended"),
+      ended: rest.filter(({ activity }) => activity === "ended").slice(0, 50),
+    };
+  });
+  const { waiting, open, ended } = arranged.value;
+  const rows = (sessions: SessionInfo[]) =>
+    sessions.map((session) => (
+      <SessionRow key={session.sessionId} session={session} isCurrent={session.sessionId === current} onOpen={onOpen} />
+    ));
+  return (
+    <div class="sidebar-list">
+      {waiting.length > 0 && (
+        <>
+          <h2>Needs you</h2>
+          <ul class="session-list">{rows(waiting)}</ul>
+        </>
+      )}
+      {open.length > 0 && (
+        <>
+          <h2>Open</h2>
+          <ul class="session-list">{rows(open)}</ul>
+        </>
+      )}
+      {ended.length > 0 && (
+        <>
+          <h2>Ended</h2>
+          <ul class="session-list">{rows(ended)}</ul>
+        </>
+      )}
+    </div>
+  );
+}
+
+function SessionMain(): JSX.Element {
+  const { store } = useSession();
+  const phase = store.phase.value;
+  if (phase.kind === "gone") {
+    return (
+      <main class="session-main">
+        <section class="empty">
+          <Mark size={56} />
+          <h1>Not here</h1>
+          <p>{phase.reason}</p>
+          <a class="button" href="/">All sessions</a>
+        </section>
+      </main>
+    );
+  }
+  return (
+    <main class="session-main">
+      <SessionHeader />
+      <StoppedBanner state={store.connection} />
+      <Timeline>
+        <TimelineStart />
+        <Ghosts />
+        <TimelineEnd />
+      </Timeline>
+      <div class="dock">
+        <Pinned />
+        <Refusals />
+        <PlanStrip />
+        <QueueList />
+        <Composer />
+        <SessionControls />
+      </div>
+    </main>
+  );
+}
+
+/** What stands in an empty timeline. */
+function TimelineStart(): JSX.Element | null {
+  const { store } = useSession();
+  if (store.rows.value.ids.length > 0) return null;
+  if (store.phase.value.kind === "loading") return <p class="quiet centered" role="status">Loading the timeline…</p>;
+  const { activity } = store.meta.value;
+  if (store.inbox.value.size > 0 || store.outgoing.value.length > 0 || activity === "ended") return null;
+  return (
+    <p class="quiet centered" role="status">
+      {activity === "starting" ? "The agent is starting…" : "Nothing yet. Ask for something below."}
+    </p>
+  );
+}
+
+/** What the session is doing beyond its entries: retries, its start, its end. */
+function TimelineEnd(): JSX.Element | null {
+  const { store } = useSession();
+  const { retry, ended } = store.meta.value;
+  const problem = useSignal<string | null>(null);
+  const resume = async () => {
+    problem.value = null;
+    try {
+      await api(Anything, "POST", `/api/sessions/${encodeURIComponent(store.sessionId)}/resume`);
+    } catch (error) {
+      problem.value = errorText(error);
+    }
+  };
+  if (retry) {
+    return (
+      <div class="notice is-warning" role="status">
+        <p>
+          <Icon name="warning" /> {retry.message}
+          {retry.attempt !== undefined && ` (attempt ${retry.attempt})`}
+        </p>
+      </div>
+    );
+  }
+  if (!ended) return null;
+  const words = {
+    closed: "You ended this session.",
+    runner_stopped: "The runner was stopped.",
+    failed: "The agent failed.",
+    lost: "The session's process died without a word.",
+  }[ended.reason];
+  return (
+    <div class={`ended-note is-${ended.reason}`}>
+      <p>{words}</p>
+      {ended.detail && <pre tabIndex={0}>{ended.detail}</pre>}
+      {store.info.value?.isResumable && <button type="button" class="button" onClick={resume}>Resume</button>}
+      {problem.value && <p class="problem" role="alert">{problem.value}</p>}
+    </div>
+  );
+}
+
+/** Questions that wait while the reader is elsewhere in the timeline. */
+function Pinned(): JSX.Element | null {
+  const { store, visible } = useSession();
+  const hidden = useComputed(() => {
+    const { ids, firstIndex } = store.rows.value;
+    const { first, last } = visible.value;
+    return store.pending.value.filter((id) => {
+      const index = ids.indexOf(id) + firstIndex;
+      return index < first || index > last;
+    });
+  });
+  const newest = hidden.value.at(-1);
+  const more = useMemo(() => hidden.value.length - 1, [hidden.value]);
+  if (newest === undefined) return null;
+  return (
+    <div class="pinned">
+      <EntryView id={newest} />
+      {more > 0 && <p class="quiet">{more} more above.</p>}
+    </div>
+  );
+}

@@ -1,0 +1,18 @@
+import { Head } from "fresh/runtime";
+import { PlainPage } from "@/components/plain_page.tsx";
+import AuthForm from "@/islands/AuthForm.tsx";
+import { strangerOnly } from "@/lib/page_access.ts";
+import { define } from "@/utils.ts";
+
+export const handler = define.handlers({ GET: strangerOnly });
+
+export default define.page(function SetupPage() {
+  return (
+    <PlainPage>
+      <Head>
+        <title>Set up · Perch</title>
+      </Head>
+      <AuthForm purpose="setup" />
+    </PlainPage>
+  );
+});
