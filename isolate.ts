@@ -1,0 +1,22 @@
+/// <reference lib="deno.worker" />
+/** A further isolate of the hub (`PERCH_ISOLATES`): a worker that serves the same port. Started and stopped by `start.ts`. */
+
+export type IsolateCommand = { type: "serve"; host: string; port: number } | { type: "stop" };
+export type IsolateReport = { type: "loaded" } | { type: "ready" } | { type: "stopped" };
+
+const { closeHub } = await import("./main.ts");
+const { default: site } = await import("./_fresh/server.js");
+let server: Deno.HttpServer | undefined;
+
+self.onmessage = async ({ data }: MessageEvent<IsolateCommand>) => {
+  if (data.type === "serve") {
+    const onListen = () => self.postMessage({ type: "ready" } satisfies IsolateReport);
+    server = Deno.serve({ hostname: data.host, port: data.port, reusePort: true, onListen }, site.fetch);
+    return;
+  }
+  await closeHub();
+  await server?.shutdown();
+  self.postMessage({ type: "stopped" } satisfies IsolateReport);
+  self.close();
+};
+self.postMessage({ type: "loaded" } satisfies IsolateReport);

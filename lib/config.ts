@@ -1,0 +1,77 @@
+/** The hub's configuration: from the environment, which `start.ts` fills from its options. */
+import { homedir } from "node:os";
+import { join } from "node:path";
+import * as z from "zod";
+
+const Port = z.coerce.number({ error: "must be a number" }).int("must be a whole number").min(0).max(65_535);
+const Flag = z.enum(["0", "1", ""], { error: 'must be "1" or "0"' }).transform((value) => value === "1");
+const HttpUrl = z.url({ protocol: /^https?$/, error: "must be an http or https URL" });
+
+const Environment = z.object({
+  /** Folder of the database and of the local runner. */
+  PERCH_DATA_DIR: z.string().min(1).default(join(homedir(), ".perch")),
+  PERCH_HOST: z.string().min(1).default("127.0.0.1"),
+  PERCH_PORT: Port.default(7700),
+  /** Where people open the hub when a proxy stands before it: "https://perch.example". */
+  PERCH_PUBLIC_URL: HttpUrl.optional(),
+  /** Further host names, comma-separated, that requests may name. */
+  PERCH_HOST_NAMES: z.string().default("").transform((list) =>
+    list.split(",").map((name) => name.trim()).filter(Boolean)
+  ),
+  PERCH_OPEN_SIGNUP: Flag.default(false),
+  /** KV Connect server (denokv) instead of the embedded database. */
+  PERCH_KV_URL: HttpUrl.optional(),
+  /** How many isolates serve the port. */
+  PERCH_ISOLATES: z.coerce.number({ error: "must be a number" }).int("must be a whole number").min(1).max(64).default(
+    1,
+  ),
+});
+
+export interface HubEnvironment {
+  dataDir: string;
+  host: string;
+  port: number;
+  publicUrl?: string;
+  hostNames: string[];
+  isSignupOpen: boolean;
+  /** What lib/kv's openKv takes; undefined: the platform's own database. */
+  kvLocation?: string;
+  isolates: number;
+}
+
+/** An environment variable or option cannot be used. The message names it and says what was expected. */
+export class ConfigError extends Error {
+  override name = "ConfigError";
+}
+
+/** Reads the configuration from environment variables. Throws ConfigError for the first one that cannot be used. */
+export function readEnvironment(env: Record<string, string | undefined>): HubEnvironment {
+  const set = Object.fromEntries(
+    Object.entries(env).filter(([name, value]) => name in Environment.shape && value !== ""),
+  );
+  const parsed = Environment.safeParse(set);
+  if (!parsed.success) {
+    const issue = parsed.error.issues[0]!;
+    const name = String(issue.path[0]);
+    throw new ConfigError(`${name} is ${JSON.stringify(set[name])}: ${issue.message}`);
+  }
+  const { data } = parsed;
+  const isOnDeploy = env.DENO_DEPLOYMENT_ID !== undefined;
+  return {
+    dataDir: data.PERCH_DATA_DIR,
+    host: data.PERCH_HOST,
+    port: data.PERCH_PORT,
+    publicUrl: data.PERCH_PUBLIC_URL?.replace(/\/+$/, ""),
+    hostNames: data.PERCH_HOST_NAMES,
+    isSignupOpen: data.PERCH_OPEN_SIGNUP,
+    kvLocation: data.PERCH_KV_URL ?? (isOnDeploy ? undefined : join(data.PERCH_DATA_DIR, "hub", "kv.sqlite3")),
+    isolates: data.PERCH_ISOLATES,
+  };
+}
+
+/** Where people on this machine open the hub. */
+export function localUrl({ host, port }: Pick<HubEnvironment, "host" | "port">): string {
+  const isAny = host === "0.0.0.0" || host === "::" || host === "127.0.0.1" || host === "::1";
+  const name = isAny ? "localhost" : host.includes(":") ? `[${host}]` : host;
+  return `http://${name}:${port}`;
+}

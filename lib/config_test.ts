@@ -1,0 +1,49 @@
+import assert from "node:assert/strict";
+import { ConfigError, localUrl, readEnvironment } from "./config.ts";
+
+Deno.test("defaults: loopback, port 7700, one isolate, embedded database below the data directory", () => {
+  const config = readEnvironment({ PERCH_DATA_DIR: "/data" });
+  assert.deepEqual(config, {
+    dataDir: "/data",
+    host: "127.0.0.1",
+    port: 7700,
+    publicUrl: undefined,
+    hostNames: [],
+    isSignupOpen: false,
+    kvLocation: "/data/hub/kv.sqlite3",
+    isolates: 1,
+  });
+});
+
+Deno.test("an unusable variable is named with its value and what was expected", () => {
+  const cases = {
+    PERCH_PORT: ["http", "number"],
+    PERCH_ISOLATES: ["0", ">=1"],
+    PERCH_OPEN_SIGNUP: ["yes", '"1" or "0"'],
+    PERCH_PUBLIC_URL: ["perch.example", "http"],
+  } as const;
+  for (const [name, [value, expected]] of Object.entries(cases)) {
+    assert.throws(() => readEnvironment({ [name]: value }), (error: unknown) => {
+      assert.ok(error instanceof ConfigError);
+      assert.ok(error.message.startsWith(`${name} is "${value}": `) && error.message.includes(expected), error.message);
+      return true;
+    });
+  }
+});
+
+Deno.test("an empty variable counts as unset, a KV URL replaces the embedded database", () => {
+  const config = readEnvironment({
+    PERCH_PORT: "",
+    PERCH_KV_URL: "http://127.0.0.1:4512",
+    PERCH_HOST_NAMES: "a.example, b.example,",
+  });
+  assert.equal(config.port, 7700);
+  assert.equal(config.kvLocation, "http://127.0.0.1:4512");
+  assert.deepEqual(config.hostNames, ["a.example", "b.example"]);
+});
+
+Deno.test("the local URL names a host that a browser can open", () => {
+  assert.equal(localUrl({ host: "0.0.0.0", port: 1 }), "http://localhost:1");
+  assert.equal(localUrl({ host: "192.168.1.5", port: 2 }), "http://192.168.1.5:2");
+  assert.equal(localUrl({ host: "fe80::1", port: 3 }), "http://[fe80::1]:3");
+});

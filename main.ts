@@ -1,0 +1,69 @@
+/**
+ * The composition root of the hub: configuration → KV → hub → Fresh app. Importing it opens this isolate's hub; the
+ * generated `_fresh/server.js` serves `app`, and `start.ts` adds the command line and the local runner.
+ */
+import { App, csp, staticFiles } from "fresh";
+import { openAuth } from "@/lib/auth/mod.ts";
+import { localUrl, readEnvironment } from "@/lib/config.ts";
+import { openHub } from "@/lib/hub.ts";
+import { openKv } from "@/lib/kv/open.ts";
+import { openMesh } from "@/lib/mesh/mesh.ts";
+import { openSessionStore } from "@/lib/session/store.ts";
+import type { State } from "@/lib/state.ts";
+import { PERCH_VERSION } from "@/protocol/mod.ts";
+import { contentSecurityPolicy, securityHeaders } from "./fresh.config.ts";
+
+const environment = readEnvironment(Deno.env.toObject());
+const isHttps = environment.publicUrl?.startsWith("https:") ?? false;
+const isolateId = crypto.randomUUID();
+const kv = await openKv(environment.kvLocation);
+const isEmbedded = environment.kvLocation?.startsWith("http") === false;
+// Only one process opens an embedded database, so whatever an earlier one left behind is dead.
+const boot = Deno.env.get("PERCH_BOOT_ID") ?? isolateId;
+const mesh = await openMesh({ kv, isolateId, ...(isEmbedded ? { slot: { name: "embedded", boot } } : {}) });
+const store = openSessionStore({ kv, mesh });
+const auth = await openAuth({
+  kv,
+  baseUrl: environment.publicUrl ?? localUrl(environment),
+  isSignupOpen: environment.isSignupOpen,
+  onRevoked: (userId, credential) => hub.credentialRevoked(userId, credential),
+});
+
+/** This isolate's hub. */
+export const hub = openHub({
+  kv,
+  mesh,
+  store,
+  auth,
+  config: { publicUrl: environment.publicUrl, hostNames: environment.hostNames },
+  version: PERCH_VERSION,
+  isolateId,
+});
+
+/** Closes this isolate's hub and everything under it, after committing what was received. */
+export async function closeHub(): Promise<void> {
+  await hub.close();
+  await store[Symbol.asyncDispose]();
+  await mesh[Symbol.asyncDispose]();
+  auth.close();
+  kv.close();
+}
+
+export const app = new App<State>()
+  .use(async (ctx) => {
+    ctx.state.hub = hub;
+    const response = await ctx.next();
+    if (response.status === 101) return response;
+    for (const [name, value] of Object.entries(securityHeaders)) response.headers.set(name, value);
+    const policy = response.headers.get("content-security-policy");
+    // Over plain http there is nothing to upgrade to, and the page's own files would be asked for over https.
+    if (policy !== null && !isHttps) {
+      response.headers.set("content-security-policy", policy.replace(/; upgrade-insecure-requests\b/, ""));
+    }
+    return response;
+  })
+  .use(csp({ useNonce: true, csp: contentSecurityPolicy }))
+  .use(staticFiles())
+  .fsRoutes();
+
+export { auth };
