@@ -50,7 +50,7 @@ function quickBytesBound(body: EntryBodies[EntryKind]): number {
   let chars = 0;
   const walk = (value: unknown): void => {
     if (typeof value === "string") chars += value.length + 2;
-    else if (Array.isArray(value)) for (const item of value) walk(item), chars++;
+    else if (Array.isArray(value)) { for (const item of value) walk(item), chars++; }
     else if (typeof value === "object" && value !== null) {
       for (const [key, item] of Object.entries(value)) chars += key.length + 4, walk(item);
     } else chars += 24;

@@ -16,6 +16,15 @@ export class FileLock {
     return null;
   }
 
+  /** As tryTake, but tries again for a while. */
+  static async take(path: string, maxMs: number): Promise<FileLock | null> {
+    const deadline = Date.now() + maxMs;
+    for (let lock = FileLock.tryTake(path);; lock = FileLock.tryTake(path)) {
+      if (lock || Date.now() >= deadline) return lock;
+      await new Promise((resolve) => setTimeout(resolve, 20));
+    }
+  }
+
   /** Writes what others may read about the holder. */
   write(text: string): void {
     const bytes = new TextEncoder().encode(text);

@@ -197,7 +197,26 @@ export class HubSocket {
     this.#socket = null;
     if (this.#heartbeatTimer !== null) clearInterval(this.#heartbeatTimer);
     this.#heartbeatTimer = null;
-    if (socket) socket.onopen = socket.onmessage = socket.onerror = socket.onclose = null;
+    if (socket) {
+      socket.onopen =
+        socket.onmessage =
+        socket.onerror =
+        socket.onclose =
+          null;
+    }
+  }
+
+  /** Closes for good, with a closing handshake (at most a second), so that what was sent before has arrived. */
+  async finish(): Promise<void> {
+    const socket = this.#socket;
+    this.close();
+    if (!socket || socket.readyState === WebSocket.CLOSED) return;
+    const { promise, resolve } = Promise.withResolvers<void>();
+    const timer = setTimeout(resolve, 1_000);
+    socket.onclose = () => resolve();
+    await promise;
+    clearTimeout(timer);
+    socket.onclose = null;
   }
 
   /** Closes for good. */

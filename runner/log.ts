@@ -35,3 +35,19 @@ export function fileTail(path: string, maxChars: number): string {
     return "";
   }
 }
+
+/** A host's log file may grow to this size … */
+const LOG_BYTES = 1024 * 1024;
+/** … and is cut to its last part of this size. */
+const LOG_KEPT_CHARS = 64 * 1024;
+
+/** Cuts a log file that has grown too long, in place: its writers have it open for appending. None there is fine. */
+export function boundLogFile(path: string): void {
+  try {
+    if (Deno.statSync(path).size <= LOG_BYTES) return;
+    const tail = fileTail(path, LOG_KEPT_CHARS);
+    Deno.writeTextFileSync(path, `[earlier lines were cut]\n${tail}\n`);
+  } catch (error) {
+    if (!(error instanceof Deno.errors.NotFound)) throw error;
+  }
+}

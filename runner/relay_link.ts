@@ -35,6 +35,7 @@ export class RelayLink {
   /** Said after the last record, on this and every later connection. */
   #end: SessionEnd | null = null;
   #isEndSent = false;
+  readonly #endSent = Promise.withResolvers<void>();
   #isRegistered = false;
 
   constructor(options: RelayLinkOptions) {
@@ -84,7 +85,9 @@ export class RelayLink {
 
   #onFrame(data: unknown): void {
     const frame = parseFrame(relayServer, data);
-    for (const error of frame.errors) this.#options.write("warning", "the hub sent a frame that is not valid", { error });
+    for (const error of frame.errors) {
+      this.#options.write("warning", "the hub sent a frame that is not valid", { error });
+    }
     for (const message of frame.messages) {
       try {
         this.#onMessage(message);
@@ -159,6 +162,21 @@ export class RelayLink {
     if (this.#isEndSent || !log.isSettled) return;
     this.#isEndSent = true;
     this.#socket.send(JSON.stringify({ type: "session_end", sessionId, end: this.#end }));
+    this.#endSent.resolve();
+  }
+
+  /** Waits until the end was said; false when `signal` came first. */
+  async endSent(signal: AbortSignal): Promise<boolean> {
+    const { promise: aborted, resolve } = Promise.withResolvers<boolean>();
+    if (signal.aborted) resolve(false);
+    signal.addEventListener("abort", () => resolve(false), { once: true });
+    return await Promise.race([this.#endSent.promise.then(() => true), aborted]);
+  }
+
+  /** Closes the connection after what was sent has left this machine (bounded). */
+  async finish(): Promise<void> {
+    await this.#socket.finish();
+    this.#disconnected();
   }
 
   #onClose(reason: string): void {

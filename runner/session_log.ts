@@ -102,7 +102,9 @@ export class SessionLog implements SessionWriter {
     if (!open || streamField(open.entry.kind) === null) {
       const known = this.journal.index.entries.get(entryId);
       throw new Error(
-        `cannot append to entry ${entryId}: ${known ? `a ${known.kind} that is ${known.status}` : "there is no such entry"}`,
+        `cannot append to entry ${entryId}: ${
+          known ? `a ${known.kind} that is ${known.status}` : "there is no such entry"
+        }`,
       );
     }
     if (text === "") return;
@@ -200,7 +202,7 @@ export class SessionLog implements SessionWriter {
   }
 
   #noteSettled(): void {
-    if (this.isSettled) for (const resolve of this.#settledWaiters) resolve();
+    if (this.isSettled) { for (const resolve of this.#settledWaiters) resolve(); }
   }
 
   /** Sends at the end of this tick, so that what is written together travels in one frame. */

@@ -1,0 +1,243 @@
+/** `perch __daemon`: the runner's process that talks to the hub, starts session hosts and looks after them. */
+import type { AgentInfo, CommandResult, DeliveredCommand, RunnerCommand } from "@/protocol/mod.ts";
+import { hubSettings, readConfig, resolveRoots, runnerName, updateConfig } from "./config.ts";
+import type { DataDir } from "./data_dir.ts";
+import { enroll, LoginError } from "./device_login.ts";
+import { PathError, resolveDirectory } from "./files.ts";
+import { onSignals } from "./host_main.ts";
+import { HostTable } from "./host_table.ts";
+import type { HubTarget } from "./hub_socket.ts";
+import { errorText, type Log } from "./log.ts";
+import { RunnerLink } from "./runner_link.ts";
+import { RunnerOps } from "./runner_ops.ts";
+import type { SelfCommand } from "./self_command.ts";
+import type { SessionFile } from "./session_file.ts";
+import { exitCodes } from "./supervisor.ts";
+
+export interface DaemonOptions {
+  dataDir: DataDir;
+  hubOption?: string;
+  nameOption?: string;
+  rootOptions: readonly string[];
+  env: Record<string, string>;
+  listAgents(): Promise<AgentInfo[]>;
+  hostCommand(sessionPath: string): SelfCommand;
+  write: Log;
+  /** Resolves when the supervisor is gone: the daemon then leaves, and the sessions stay. */
+  orphaned: Promise<void>;
+}
+
+/** The command cannot be carried out; the message is the receipt's reason. */
+class Rejection extends Error {}
+
+type Outcome = { code: number; sessions: "stop" | "leave" };
+
+/** Runs the daemon until it is told to stop or cannot go on. Resolves with its exit code (exitCodes). */
+export async function runDaemon(options: DaemonOptions): Promise<number> {
+  const { dataDir, write, env } = options;
+  const config = updateConfig(dataDir.config, (old) => ({ ...old, runnerId: old.runnerId ?? crypto.randomUUID() }));
+  const runnerId = config.runnerId as string;
+  const roots = resolveRoots(config, options.rootOptions);
+  const hub = hubSettings(config, env, options.hubOption);
+  const hubUrl = hub.hubUrl;
+  if (hubUrl === null) throw new LoginError("no hub is named; run perch login <hub-url>, or give --hub");
+
+  const outcome = Promise.withResolvers<Outcome>();
+  const cancelled = new AbortController();
+  using _signals = onSignals(() => outcome.resolve({ code: exitCodes.stop, sessions: "stop" }));
+  void options.orphaned.then(() => outcome.resolve({ code: exitCodes.stop, sessions: "leave" }));
+
+  let target: HubTarget | null = hub.apiKey === null ? null : { hubUrl, apiKey: hub.apiKey };
+  const requireTarget = (): HubTarget => {
+    if (!target) throw new Error("there is no key for the hub yet");
+    return target;
+  };
+
+  using ops = RunnerOps.open(dataDir.runnerOps);
+  using hosts = new HostTable({
+    dataDir,
+    hostCommand: options.hostCommand,
+    env: { ...env, PERCH_DATA_DIR: dataDir.path, PERCH_HUB_URL: hubUrl },
+    target: () => target,
+    write,
+    onEnded: (sessionId, end) => link.sessionKilled(sessionId, end),
+  });
+  const commands = new RunnerCommands({ runnerId, roots, hosts, ops, listAgents: options.listAgents, write });
+  using link: RunnerLink = new RunnerLink({
+    runnerId,
+    name: runnerName(config, options.nameOption),
+    roots,
+    target: requireTarget,
+    listAgents: options.listAgents,
+    liveIds: () => hosts.liveIds(),
+    isKnownAlive: (sessionId) => hosts.has(sessionId),
+    endOf: (sessionId) => hosts.endOf(sessionId),
+    onCommand: (command) => commands.deliver(command),
+    onRegistered: () => {
+      hosts.tellHub(requireTarget());
+      hosts.settle();
+    },
+    onRefused: (refusal, reason) => {
+      if (refusal === "unauthorized" && env.PERCH_ENROLLMENT && !isEnrolled) void enrollNow();
+      else outcome.resolve({ code: giveUp(refusal, reason, hubUrl, write), sessions: "leave" });
+    },
+    write,
+  });
+
+  let isEnrolled = false;
+  const enrollNow = async (): Promise<void> => {
+    isEnrolled = true;
+    try {
+      const grant = await enroll(hubUrl, env.PERCH_ENROLLMENT as string, cancelled.signal);
+      updateConfig(dataDir.config, (old) => ({
+        ...old,
+        hubUrl: old.hubUrl ?? hubUrl,
+        hubs: { ...old.hubs, [hubUrl]: { apiKey: grant.apiKey, userName: grant.userName } },
+      }));
+      target = { hubUrl, apiKey: grant.apiKey };
+      link.connect();
+    } catch (error) {
+      if (cancelled.signal.aborted) return;
+      write("error", errorText(error));
+      outcome.resolve({ code: exitCodes.giveUp, sessions: "leave" });
+    }
+  };
+
+  await hosts.adopt();
+  if (target) link.connect();
+  else if (env.PERCH_ENROLLMENT) void enrollNow();
+  else throw new LoginError(`this runner has no key for ${hubUrl}; run perch login ${hubUrl}`);
+
+  const { code, sessions } = await outcome.promise;
+  cancelled.abort();
+  if (sessions === "stop") await hosts.stopAll("runner_stopped");
+  await link.finish();
+  return code;
+}
+
+function giveUp(refusal: string, reason: string, hubUrl: string, write: Log): number {
+  const sentences: Record<string, string> = {
+    unauthorized: `the hub ${hubUrl} does not accept this runner's key any more; run perch login ${hubUrl}`,
+    replaced: "another process registered as this runner; give one of the two a data directory of its own (--data-dir)",
+    protocol_version: `the hub ${hubUrl} speaks another protocol version; update the older of the two`,
+    deleted: `this runner was removed from the hub ${hubUrl}; start it again to add it`,
+  };
+  write("error", sentences[refusal] ?? reason, { reason });
+  return exitCodes.giveUp;
+}
+
+export interface RunnerCommandsOptions {
+  runnerId: string;
+  roots: readonly string[];
+  hosts: Pick<HostTable, "has" | "knows" | "startNew" | "resume" | "stop">;
+  ops: RunnerOps;
+  listAgents(): Promise<AgentInfo[]>;
+  write: Log;
+}
+
+/** Carries out the commands to a runner, each op once. */
+export class RunnerCommands {
+  readonly #options: RunnerCommandsOptions;
+  readonly #inFlight = new Map<string, Promise<CommandResult>>();
+  /** Commands for one session run one after another. */
+  readonly #bySession = new Map<string, Promise<void>>();
+
+  constructor(options: RunnerCommandsOptions) {
+    this.#options = options;
+  }
+
+  /** Carries a command out and answers with its receipt; a repeated delivery gets the same receipt. Never rejects. */
+  deliver(delivered: DeliveredCommand): Promise<CommandResult> {
+    const { op } = delivered;
+    const known = this.#options.ops.get(op);
+    if (known) return Promise.resolve({ type: "command_result", op, ...known });
+    const running = this.#inFlight.get(op);
+    if (running) return running;
+    const result = this.#carryOut(delivered).finally(() => this.#inFlight.delete(op));
+    this.#inFlight.set(op, result);
+    return result;
+  }
+
+  async #carryOut(delivered: DeliveredCommand): Promise<CommandResult> {
+    const { op, command } = delivered;
+    try {
+      if (command.kind !== "new_session" && command.kind !== "kill_session" && command.kind !== "resume_session") {
+        throw new Rejection(`"${command.kind}" is a command for a session, not for a runner`);
+      }
+      await this.#inTurn(command.sessionId, () => this.#execute(command, delivered));
+      this.#options.ops.add(op, { status: "applied" });
+      return { type: "command_result", op, status: "applied" };
+    } catch (error) {
+      if (!(error instanceof Rejection || error instanceof PathError)) {
+        this.#options.write("error", `${command.kind} failed: ${errorText(error)}`, { op });
+      }
+      const reason = errorText(error).slice(0, 2_000);
+      this.#options.ops.add(op, { status: "rejected", reason });
+      return { type: "command_result", op, status: "rejected", reason };
+    }
+  }
+
+  async #inTurn(sessionId: string, work: () => Promise<void>): Promise<void> {
+    const before = this.#bySession.get(sessionId) ?? Promise.resolve();
+    const done = before.then(work);
+    const settled = done.catch(() => {});
+    this.#bySession.set(sessionId, settled);
+    try {
+      await done;
+    } finally {
+      if (this.#bySession.get(sessionId) === settled) this.#bySession.delete(sessionId);
+    }
+  }
+
+  async #execute(command: RunnerCommand, delivered: DeliveredCommand): Promise<void> {
+    const { hosts } = this.#options;
+    switch (command.kind) {
+      case "new_session":
+        return await this.#newSession(command, delivered);
+      case "kill_session":
+        return await hosts.stop(command.sessionId, "closed");
+      case "resume_session":
+        if (!hosts.knows(command.sessionId)) throw new Rejection("this runner does not have that session");
+        return await hosts.resume(command.sessionId);
+    }
+  }
+
+  async #newSession(
+    command: Extract<RunnerCommand, { kind: "new_session" }>,
+    delivered: DeliveredCommand,
+  ): Promise<void> {
+    const { hosts, roots, runnerId } = this.#options;
+    // A crash between the start and its receipt.
+    if (hosts.has(command.sessionId)) return;
+    if (hosts.knows(command.sessionId)) throw new Rejection("this session exists already; resume it instead");
+    const cwd = await resolveDirectory(command.cwd, roots);
+    const { agentId } = command.agent;
+    const info = (await this.#options.listAgents()).find((agent) => agent.id === agentId);
+    if (agentId === "custom" ? command.agent.command === undefined : info === undefined) {
+      throw new Rejection(
+        agentId === "custom" ? "a custom agent needs a command line" : `this runner has no agent "${agentId}"`,
+      );
+    }
+    if (info && !info.available) {
+      throw new Rejection(`${info.name} cannot be started here: ${info.missing ?? "missing"}`);
+    }
+    const session: SessionFile = {
+      sessionId: command.sessionId,
+      runnerId,
+      cwd,
+      launch: command.agent,
+      agent: info
+        ? { id: info.id, name: info.name, ...(info.isDemo ? { isDemo: true } : {}) }
+        : { id: agentId, name: command.agent.command?.[0]?.split("/").at(-1) ?? agentId },
+      sessionName: command.sessionName ?? null,
+      startedAt: delivered.at,
+      firstPrompt: command.prompt ? { op: delivered.op, text: command.prompt, from: delivered.from } : null,
+    };
+    await hosts.startNew(session);
+  }
+}
+
+/** Whether this process's configuration names a key for the hub it would use. Throws as hubSettings and readConfig do. */
+export function isLoggedIn(dataDir: DataDir, env: Record<string, string | undefined>, hubOption?: string): boolean {
+  return hubSettings(readConfig(dataDir.config), env, hubOption).apiKey !== null;
+}

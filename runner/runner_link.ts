@@ -1,0 +1,194 @@
+/** The daemon's connection to the hub: registers the runner, answers its questions, carries commands out. */
+import {
+  type AgentInfo,
+  type CommandResult,
+  type DeliveredCommand,
+  type MessageOf,
+  parseFrame,
+  PERCH_VERSION,
+  PROTOCOL_VERSION,
+  type RegisterRunner,
+  runnerServer,
+  type SessionEnd,
+} from "@/protocol/mod.ts";
+import type { BackoffOptions } from "./backoff.ts";
+import { listFiles } from "./files.ts";
+import { type HubRefusal, HubSocket, type HubTarget } from "./hub_socket.ts";
+import { errorText, type Log } from "./log.ts";
+
+/**
+ * How long a session that the hub believes to live here may be without a host before it is reported dead: the command that makes it
+ * may be the next message.
+ */
+const MISSING_GRACE_MS = 1_000;
+
+export interface RunnerLinkOptions {
+  runnerId: string;
+  name: string;
+  roots: readonly string[];
+  target(): HubTarget;
+  listAgents(): Promise<AgentInfo[]>;
+  liveIds(): string[];
+  isKnownAlive(sessionId: string): boolean;
+  endOf(sessionId: string): SessionEnd | null;
+  /** Idempotent by op. Never rejects. */
+  onCommand(command: DeliveredCommand): Promise<CommandResult>;
+  onRegistered(): void;
+  onRefused(refusal: HubRefusal, reason: string): void;
+  write: Log;
+  backoff?: BackoffOptions;
+}
+
+export class RunnerLink {
+  readonly #options: RunnerLinkOptions;
+  readonly #socket: HubSocket;
+  #agents: AgentInfo[] = [];
+  #isRegistered = false;
+  #graceTimer: ReturnType<typeof setTimeout> | null = null;
+
+  constructor(options: RunnerLinkOptions) {
+    this.#options = options;
+    this.#socket = new HubSocket({
+      path: "/ws/runner",
+      target: options.target,
+      backoff: options.backoff,
+      handlers: {
+        onOpen: () => void this.#register(),
+        onFrame: (data) => this.#onFrame(data),
+        onClose: (reason) => this.#onClose(reason),
+        onRefused: (refusal, reason) => options.onRefused(refusal, reason),
+      },
+    });
+  }
+
+  get isRegistered(): boolean {
+    return this.#isRegistered;
+  }
+
+  /** Connects; after a refusal, tries again. */
+  connect(): void {
+    this.#socket.restart();
+  }
+
+  /** Reports the end of a session whose host could not do it itself. */
+  sessionKilled(sessionId: string, end: SessionEnd): void {
+    this.#send({ type: "session_killed", sessionId, end });
+  }
+
+  async #register(): Promise<void> {
+    const options = this.#options;
+    this.#agents = await this.#lookForAgents();
+    const register: RegisterRunner = {
+      type: "register_runner",
+      protocolVersion: PROTOCOL_VERSION,
+      runnerId: options.runnerId,
+      name: options.name,
+      roots: [...options.roots],
+      agents: this.#agents,
+      version: PERCH_VERSION,
+      platform: `${Deno.build.os}-${Deno.build.arch}`,
+      sessionIds: options.liveIds(),
+      warnings: [],
+    };
+    this.#send(register);
+  }
+
+  async #lookForAgents(): Promise<AgentInfo[]> {
+    try {
+      return await this.#options.listAgents();
+    } catch (error) {
+      this.#options.write("error", `looking for agents failed: ${errorText(error)}`);
+      return this.#agents;
+    }
+  }
+
+  #onFrame(data: unknown): void {
+    const frame = parseFrame(runnerServer, data);
+    for (const error of frame.errors) {
+      this.#options.write("warning", "the hub sent a frame that is not valid", { error });
+    }
+    for (const message of frame.messages) this.#onMessage(message);
+  }
+
+  #onMessage(message: MessageOf<typeof runnerServer>): void {
+    switch (message.type) {
+      case "runner_registered":
+        this.#onRegistered(message.existingSessions);
+        return;
+      case "command":
+        void this.#options.onCommand(message).then((result) => this.#send(result));
+        return;
+      case "list_files":
+        void listFiles(message, this.#options.roots).then((result) => this.#send(result));
+        return;
+      case "list_agents":
+        void this.#onListAgents(message.requestId);
+        return;
+      case "error":
+        this.#options.write("warning", `the hub reports ${message.code}: ${message.message}`, { field: message.field });
+        if (!this.#isRegistered) this.#socket.reconnect(message.message);
+        return;
+      case "ping":
+        this.#send({ type: "pong" });
+        return;
+      case "pong":
+        return;
+    }
+  }
+
+  #onRegistered(existingSessions: readonly string[]): void {
+    this.#isRegistered = true;
+    this.#socket.confirm();
+    this.#options.write("info", "connected to the hub", { runnerId: this.#options.runnerId });
+    this.#options.onRegistered();
+    if (this.#graceTimer !== null) clearTimeout(this.#graceTimer);
+    this.#graceTimer = setTimeout(() => {
+      for (const sessionId of existingSessions) {
+        if (this.#options.isKnownAlive(sessionId)) continue;
+        const end = this.#options.endOf(sessionId) ??
+          { reason: "lost", detail: "this runner does not know the session", at: Date.now() };
+        this.sessionKilled(sessionId, end);
+      }
+    }, MISSING_GRACE_MS);
+  }
+
+  async #onListAgents(requestId: string): Promise<void> {
+    const agents = await this.#lookForAgents();
+    const isChanged = JSON.stringify(agents) !== JSON.stringify(this.#agents);
+    this.#agents = agents;
+    this.#send({ type: "agents_list", requestId, agents });
+    if (isChanged) this.#send({ type: "runner_update", agents });
+  }
+
+  /** What cannot be sent now is asked for again by the hub, or follows from the next registration. */
+  #send(message: object): void {
+    this.#socket.send(JSON.stringify(message));
+  }
+
+  #onClose(reason: string): void {
+    this.#options.write("info", `no connection to the hub: ${reason}`);
+    this.#isRegistered = false;
+    if (this.#graceTimer !== null) clearTimeout(this.#graceTimer);
+    this.#graceTimer = null;
+  }
+
+  close(): void {
+    this.#onClosed();
+    this.#socket.close();
+  }
+
+  /** As close, after what was sent has arrived (bounded). */
+  async finish(): Promise<void> {
+    this.#onClosed();
+    await this.#socket.finish();
+  }
+
+  #onClosed(): void {
+    if (this.#graceTimer !== null) clearTimeout(this.#graceTimer);
+    this.#graceTimer = null;
+  }
+
+  [Symbol.dispose](): void {
+    this.close();
+  }
+}
