@@ -42,10 +42,10 @@ export const hub = openHub({
 
 /** Closes this isolate's hub and everything under it, after committing what was received. */
 export async function closeHub(): Promise<void> {
+  auth.close();
   await hub.close();
   await store[Symbol.asyncDispose]();
   await mesh[Symbol.asyncDispose]();
-  auth.close();
   kv.close();
 }
 
@@ -54,6 +54,11 @@ export const app = new App<State>()
     ctx.state.hub = hub;
     const response = await ctx.next();
     if (response.status === 101) return response;
+    // Opening a page is what keeps a sign-in from ageing out.
+    if (ctx.req.headers.get("sec-fetch-dest") === "document" && auth.hasSessionCookie(ctx.req)) {
+      const refreshed = await auth.getSession(ctx.req);
+      for (const cookie of refreshed.headers.getSetCookie()) response.headers.append("set-cookie", cookie);
+    }
     for (const [name, value] of Object.entries(securityHeaders)) response.headers.set(name, value);
     const policy = response.headers.get("content-security-policy");
     // Over plain http there is nothing to upgrade to, and the page's own files would be asked for over https.
