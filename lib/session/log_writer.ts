@@ -50,6 +50,12 @@ export interface LogWriterState {
   metaBlob: BlobRef | null;
 }
 
+/** A record, and the JSON of its entry as it is to be stored. */
+interface Prepared {
+  event: Event;
+  json: Uint8Array<ArrayBuffer> | null;
+}
+
 interface Slice {
   head: HeadRow;
   meta: MetaRow;
@@ -149,39 +155,72 @@ export class LogWriter {
 
   /** Commits everything that waits now, in as many slices as it needs. */
   async #commitWaiting(): Promise<void> {
-    const callers = this.#waiting.length;
-    const events: Event[] = [];
-    for (const { events: more } of this.#waiting) events.push(...more);
-    let from = 0;
-    let failure: unknown = null;
-    while (from < events.length && failure === null) {
-      try {
-        await this.#lookUp(events, from);
-        const { slice, count, error } = this.#build(events, from);
-        failure = error;
-        if (count > 0) {
-          await this.#write(slice);
-          from += count;
-        }
-      } catch (error) {
-        failure = error;
+    const callers = this.#waiting.slice();
+    let { records, failure } = await this.#prepare(callers);
+    try {
+      while (records.length > 0) {
+        await this.#lookUp(records.slice(0, sliceRecords).map(({ event }) => event));
+        const { slice, count } = this.#build(records);
+        await this.#write(slice);
+        records = records.slice(count);
       }
+    } catch (error) {
+      failure = error;
     }
-    // Resolve those whose records are all in; the first that is not fails and takes the later ones along.
-    for (let caller = 0; caller < callers; caller++) {
-      const { events: own, resolve } = this.#waiting[0]!;
-      if (own.at(-1)!.seq > this.#lease.ackedSeq) break;
+    // Those whose records are all in have what they asked for; the first that has not takes the later ones along.
+    for (const { events, resolve } of callers) {
+      const lastSeq = events.at(-1)!.seq;
+      if (lastSeq > this.#lease.ackedSeq) break;
       this.#waiting.shift();
-      this.#waitingRecords -= own.length;
-      resolve(own.at(-1)!.seq);
+      this.#waitingRecords -= events.length;
+      resolve(lastSeq);
     }
     if (failure !== null) throw failure;
   }
 
-  /** Reads what the next slice needs to know of entries that are not remembered. */
-  async #lookUp(events: readonly Event[], from: number): Promise<void> {
+  /** Encodes and checks the records, up to the first call that holds a wrong one: of that nothing may be written. */
+  async #prepare(callers: readonly Waiting[]): Promise<{ records: Prepared[]; failure: unknown }> {
+    const { sessionId } = this.#lease;
+    const records: Prepared[] = [];
+    const ids = new Map<number, string>();
+    for (const { events } of callers) {
+      const own: Prepared[] = [];
+      try {
+        await this.#lookUp(events);
+        for (const event of events) {
+          const { entry, seq } = event;
+          if (!entry) {
+            own.push({ event, json: null });
+            continue;
+          }
+          const storedId = ids.get(entry.index) ?? this.#known.get(entry.index)?.id;
+          if (storedId !== undefined && storedId !== entry.id) {
+            throw new IndexConflictError(
+              `session ${sessionId}: record ${seq} puts entry ${entry.id} at index ${entry.index}, which holds ${storedId}`,
+            );
+          }
+          ids.set(entry.index, entry.id);
+          const json = encodeJson({ ...entry, seq } satisfies Entry);
+          if (json.length > limits.entryBytes) {
+            throw new EntryTooLargeError(
+              `session ${sessionId}: entry ${entry.id} of record ${seq} is ${json.length} bytes of JSON; ` +
+                `at most ${limits.entryBytes} are stored`,
+            );
+          }
+          own.push({ event, json });
+        }
+      } catch (failure) {
+        return { records, failure };
+      }
+      for (const record of own) records.push(record);
+    }
+    return { records, failure: null };
+  }
+
+  /** Reads what must be known of changed entries that are not remembered. */
+  async #lookUp(events: readonly Event[]): Promise<void> {
     const missing = new Set<number>();
-    for (const { entry } of events.slice(from, from + sliceRecords)) {
+    for (const { entry } of events) {
       if (entry && entry.index < this.#head.nextIndex && !this.#known.has(entry.index)) missing.add(entry.index);
     }
     const indexes = [...missing];
@@ -195,43 +234,26 @@ export class LogWriter {
     }
   }
 
-  /** Builds the mutations for as many records from `from` on as fit a slice; stops before one that is wrong. */
-  #build(events: readonly Event[], from: number): { slice: Slice; count: number; error: unknown } {
+  /** Builds the mutations for as many of the records as fit a slice, at least one. */
+  #build(records: readonly Prepared[]): { slice: Slice; count: number } {
     const { sessionId, epoch, userId } = this.#lease;
     const head = { ...this.#head };
     let meta = this.#meta;
     let metaBlob = this.#metaBlob;
     /** Newest version of each entry in this slice. */
-    const changed = new Map<number, { entry: Entry; bytes: Uint8Array<ArrayBuffer> }>();
+    const changed = new Map<number, { id: string; seq: number; json: Uint8Array<ArrayBuffer> }>();
     let bytes = 0;
     let deletes = 0;
     let count = 0;
-    let error: unknown = null;
-    for (const event of events.slice(from, from + sliceRecords)) {
-      if (event.entry) {
-        const { entry } = event;
-        const stored = changed.get(entry.index)?.entry ?? this.#known.get(entry.index);
-        if (stored && stored.id !== entry.id) {
-          error = new IndexConflictError(
-            `session ${sessionId}: record ${event.seq} puts entry ${entry.id} at index ${entry.index}, which holds ${stored.id}`,
-          );
-          break;
-        }
-        const version: Entry = { ...entry, seq: event.seq };
-        const json = encodeJson(version);
-        if (json.length > limits.entryBytes) {
-          error = new EntryTooLargeError(
-            `session ${sessionId}: entry ${entry.id} of record ${event.seq} is ${json.length} bytes of JSON; ` +
-              `at most ${limits.entryBytes} are stored`,
-          );
-          break;
-        }
-        const oldParts = changed.has(entry.index) ? 0 : this.#known.get(entry.index)?.blob?.parts ?? 0;
+    for (const { event, json } of records.slice(0, sliceRecords)) {
+      if (event.entry && json) {
+        const { index, id } = event.entry;
+        const oldParts = changed.has(index) ? 0 : this.#known.get(index)?.blob?.parts ?? 0;
         if (count > 0 && (bytes + json.length > sliceBytes || deletes + oldParts > sliceDeletes)) break;
         bytes += json.length;
         deletes += oldParts;
-        changed.set(entry.index, { entry: version, bytes: json });
-        head.nextIndex = Math.max(head.nextIndex, entry.index + 1);
+        changed.set(index, { id, seq: event.seq, json });
+        head.nextIndex = Math.max(head.nextIndex, index + 1);
         head.entrySeq = event.seq;
       } else if (event.meta) {
         meta = { epoch, seq: event.seq, meta: patchMeta(meta.meta, event.meta) };
@@ -244,19 +266,19 @@ export class LogWriter {
     const mutations: Deno.KvMutation[] = [];
     const parts: Deno.KvMutation[] = [];
     const blobKey = (blob: string, part?: number) => keys.session.blob(sessionId, epoch, blob, part);
-    for (const [index, { entry, bytes: json }] of changed) {
+    for (const [index, { id, seq, json }] of changed) {
       const old = this.#known.get(index);
       const packed = pack(json, blobKey);
-      const ref: EntryBlobRef | null = packed.ref && { ...packed.ref, id: entry.id, seq: entry.seq };
+      const ref: EntryBlobRef | null = packed.ref && { ...packed.ref, id, seq };
       mutations.push(
         { type: "set", key: keys.session.entry(sessionId, epoch, index), value: ref ?? packed.value },
-        { type: "set", key: keys.session.seq(sessionId, epoch, entry.seq), value: index },
+        { type: "set", key: keys.session.seq(sessionId, epoch, seq), value: index },
       );
       parts.push(...packed.parts);
       if (old) mutations.push({ type: "delete", key: keys.session.seq(sessionId, epoch, old.seq) });
       if (old?.blob) mutations.push(...dropBlob(old.blob, blobKey));
       head.bytes += json.length - (old?.bytes ?? 0);
-      touched.set(index, { id: entry.id, seq: entry.seq, bytes: json.length, blob: packed.ref });
+      touched.set(index, { id, seq, bytes: json.length, blob: packed.ref });
     }
     if (meta !== this.#meta) {
       const packed = pack(encodeJson(meta), blobKey);
@@ -270,7 +292,7 @@ export class LogWriter {
       }
     }
     mutations.push({ type: "set", key: keys.list.head(userId, sessionId), value: head });
-    return { slice: { head, meta, metaBlob, touched, mutations, parts }, count, error };
+    return { slice: { head, meta, metaBlob, touched, mutations, parts }, count };
   }
 
   async #write(slice: Slice): Promise<void> {

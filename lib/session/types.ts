@@ -43,7 +43,10 @@ export interface SessionLogStore {
   register(userId: string, isolateId: string, register: Register): Promise<RegisterResult>;
   /**
    * Commits records durably, in order, group-committed with other sessions'. Resolves with the new ackedSeq.
-   * `events` must be contiguous from ackedSeq + 1. Rejects with StaleEpochError or a KV error (then nothing of it counts).
+   * `events` must be contiguous from what was given before on; those at or below ackedSeq are skipped. May be called again
+   * before it resolved. Rejects with StaleEpochError, with LogGapError, IndexConflictError, EntryTooLargeError or
+   * LogQueueFullError of errors.ts (then nothing of the call counts), or with a KV error (then what is at or below
+   * lease.ackedSeq counts). Calls that waited behind a failed one fail with it.
    */
   commit(lease: ProducerLease, events: readonly Event[]): Promise<number>;
   /** The producer's socket is gone. Ignored unless the lease is the current one. */
