@@ -46,7 +46,10 @@ const size = fc.oneof({ arbitrary: fc.nat(300), weight: 12 }, { arbitrary: fc.na
 const step: fc.Arbitrary<Step> = fc.oneof(
   {
     weight: 5,
-    arbitrary: fc.record({ type: fc.constant("append" as const), sizes: fc.array(size, { maxLength: 60 }) }),
+    arbitrary: fc.record({
+      type: fc.constant("append" as const),
+      sizes: fc.array(size, { maxLength: 60, size: "max" }),
+    }),
   },
   {
     weight: 4,
@@ -73,7 +76,7 @@ Deno.test("whatever a producer does, pages and changes give exactly what it wrot
     let run = 0;
     await fc.assert(
       fc.asyncProperty(
-        fc.array(step, { maxLength: 25 }),
+        fc.array(step, { maxLength: 25, size: "max" }),
         fc.nat(),
         fc.integer({ min: 1, max: 100 }),
         async (steps, at, limit) => {
