@@ -106,7 +106,7 @@ Deno.test("fsRoutes - middlewares nest, may be arrays, and see params", async ()
   });
   assert.deepEqual(await get("/outside"), [200, "AB"]);
   assert.deepEqual(await get("/inside"), [200, "ABX"]);
-  
+
   assert.deepEqual(await get("/acme/admin"), [200, "AB(acme)"]);
 });
 

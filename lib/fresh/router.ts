@@ -81,9 +81,9 @@ function decodeParam(text: string): string {
   }
 }
 
-/** Joins two route patterns: `join("/foo/", "/bar")` is `/foo/bar`. `*` alone stands for the root. */
+/** Joins two route patterns: `joinPath("/foo/", "/bar")` is `/foo/bar`. */
 export function joinPath(base: string, pattern: string): string {
-  const tail = pattern === "*" || pattern === "/*" ? "/" : pattern;
-  const joined = `${base.replace(/\/$/, "")}${tail.startsWith("/") || tail.startsWith("{") ? "" : "/"}${tail}`;
+  const separator = pattern.startsWith("/") || pattern.startsWith("{") ? "" : "/";
+  const joined = `${base.replace(/\/$/, "")}${separator}${pattern}`;
   return joined.length > 1 ? joined.replace(/\/$/, "") : "/";
 }
