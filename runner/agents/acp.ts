@@ -20,6 +20,7 @@ import { contentsOf, permissionToolChange, translateUpdate, turnUsage } from "./
 import { describeExit } from "./exit_text.ts";
 import { Interactions } from "./interactions.ts";
 import { type AgentPipes, AgentProcess, type StartProcess } from "./process.ts";
+import { orExit } from "./or_exit.ts";
 import { promptParts } from "./prompt_blocks.ts";
 import { arrayOf, isObject, type JsonObject, objectOf, stringOf } from "./read.ts";
 import { Timeline } from "./timeline.ts";
@@ -465,39 +466,13 @@ export class AcpAgent implements Agent {
     }
   }
 
-  /** The work's result, or an error when the process ends or the time is over. */
-  async #orExit<T>(work: Promise<T>, timeoutMs: number): Promise<T> {
-    let timer: ReturnType<typeof setTimeout> | undefined;
-    const timeout = new Promise<never>((_, reject) => {
-      timer = setTimeout(
-        () => reject(new Error(`${this.#options.name} did not answer within ${Math.round(timeoutMs / 1000)} s`)),
-        timeoutMs,
-      );
+  #orExit<T>(work: Promise<T>, timeoutMs: number): Promise<T> {
+    return orExit(work, {
+      name: this.#options.name,
+      exited: this.exited,
+      timeoutMs,
+      isAnswer: (error) => error instanceof RequestError || error instanceof AgentStartError,
     });
-    const gone = this.exited.then((exit): never => {
-      throw new AgentStartError(
-        `${this.#options.name} ended before it answered (${describeExit(exit)})`,
-        exit.stderrTail,
-      );
-    });
-    gone.catch(() => {});
-    work.catch(() => {});
-    const afterClose = work.catch(async (error: unknown) => {
-      // When the pipe breaks because the process died, its exit says more than the broken pipe.
-      if (error instanceof RequestError || error instanceof AgentStartError) throw error;
-      return await Promise.race([
-        gone,
-        delay(1_000).then((): never => {
-          throw error;
-        }),
-      ]);
-    });
-    afterClose.catch(() => {});
-    try {
-      return await Promise.race([afterClose, gone, timeout]);
-    } finally {
-      clearTimeout(timer);
-    }
   }
 
   #failedPrompt(message: string): TurnEnd {
@@ -561,8 +536,4 @@ function startErrorText(name: string, error: unknown): string {
   if (error instanceof AgentStartError) return error.message;
   if (error instanceof RequestError) return `${name} refused to start a session: ${errorText(error)}`;
   return error instanceof Error ? error.message : `${name} could not start: ${String(error)}`;
-}
-
-function delay(ms: number): Promise<void> {
-  return new Promise((resolve) => setTimeout(resolve, ms));
 }
