@@ -93,6 +93,7 @@ export class KvLogStore implements SessionLogStore {
           head: nextHead,
           meta,
           metaBlob,
+          retentionBytes: this.#context.retentionBytes,
         }),
       );
       // What older logs left is unreachable now; remove it without keeping the host waiting.

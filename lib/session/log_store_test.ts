@@ -3,6 +3,7 @@ import fc from "fast-check";
 import { type Entry, type Event, initialMeta, limits, patchMeta, type SessionMeta } from "@/protocol/mod.ts";
 import { EntryTooLargeError, IndexConflictError, LogGapError, SessionNotFoundError } from "./errors.ts";
 import { allKeys, entryEvent, metaEvent, registered, registerOf, withStore } from "./testing.ts";
+import { openSessionStore } from "./store.ts";
 import { type ProducerLease, type SessionLogStore, StaleEpochError } from "./types.ts";
 
 /** Everything that paging backwards from the last page finds, ascending. */
@@ -181,6 +182,80 @@ Deno.test("an older lease's commit is refused and changes nothing, an older rele
   });
 });
 
+/** A database whose commits fail now and then: half of the times nothing was written, half of the times all of it. */
+function faulty(kv: Deno.Kv, isFailing: () => "before" | "after" | null): Deno.Kv {
+  return new Proxy(kv, {
+    get(target, name) {
+      if (name !== "atomic") {
+        const value: unknown = Reflect.get(target, name);
+        return typeof value === "function" ? value.bind(target) : value;
+      }
+      return () => {
+        const atomic = target.atomic();
+        const commit = atomic.commit.bind(atomic);
+        atomic.commit = async () => {
+          const failing = isFailing();
+          if (failing === "before") throw new TypeError("connection lost before");
+          const result = await commit();
+          if (failing === "after") throw new TypeError("connection lost after");
+          return result;
+        };
+        return atomic;
+      };
+    },
+  });
+}
+
+Deno.test("when the database fails in the middle, sending again from the acked seq loses and doubles nothing", async () => {
+  await withStore(async ({ kv, store: sound }) => {
+    let random = 12345;
+    const next = () => (random = (random * 1_103_515_245 + 12_345) % 2_147_483_648) / 2_147_483_648;
+    const kinds = ["before", "after"] as const;
+    const failing = () => next() < 0.2 ? kinds[Math.floor(next() * 2)]! : null;
+    await using store = openSessionStore({ kv: faulty(kv, failing), mesh: { isLive: () => true }, onError: () => {} });
+    const connect = async (sessionId: string): Promise<ProducerLease> => {
+      for (;;) {
+        try {
+          return await registered(store, "u", registerOf(sessionId));
+        } catch (error) {
+          if (!(error instanceof TypeError)) throw error;
+        }
+      }
+    };
+    await Promise.all(["a", "b", "c"].map(async (sessionId) => {
+      let lease = await connect(sessionId);
+      const textOf = (seq: number) => `${seq} ${"x".repeat(seq % 50 === 0 ? 100_000 : 20)}`;
+      while (lease.ackedSeq < 400) {
+        const commits: Promise<number>[] = [];
+        for (let seq = lease.ackedSeq + 1; seq <= 400 && commits.length < 8; seq += 10) {
+          const count = Math.min(10, 400 - seq + 1);
+          // Every third record changes an entry of before.
+          commits.push(store.log.commit(
+            lease,
+            Array.from({ length: count }, (_, n) => {
+              const at = seq + n;
+              return entryEvent(lease, at, at % 3 === 0 ? Math.floor(at / 2) : at, textOf(at));
+            }),
+          ));
+        }
+        const settled = await Promise.allSettled(commits);
+        if (settled.every(({ status }) => status === "fulfilled")) continue;
+        // Either the producer connects anew, or goes on with its lease.
+        if (next() < 0.5) await store.log.commit(lease, []);
+        else lease = await connect(sessionId);
+      }
+      const expected = new Map<number, number>();
+      for (let at = 1; at <= 400; at++) expected.set(at % 3 === 0 ? Math.floor(at / 2) : at, at);
+      const entries = await readPages(sound.log, sessionId, 50);
+      assert.deepEqual(
+        entries.map(({ index, seq, body }) => [index, seq, body]),
+        [...expected].sort((a, b) => a[0] - b[0]).map(([index, seq]) => [index, seq, { text: textOf(seq) }]),
+      );
+      assert.equal((await allKeys(kv, ["session", sessionId, "log", lease.epoch, "seq"])).length, expected.size);
+    }));
+  });
+});
+
 Deno.test("commits that race a registration either count before it or not at all", async () => {
   await withStore(async ({ store }) => {
     for (let round = 0; round < 20; round++) {
@@ -241,6 +316,35 @@ Deno.test("an entry of the largest size is stored and read back", async () => {
     assert.deepEqual(entries.map(({ index }) => index), [1]);
     const page = await store.log.page("s", 1, 100);
     assert.deepEqual([page.entries[0]?.body, page.hasMore], [{ text: `${text}!` }, false]);
+  });
+});
+
+Deno.test("the oldest entries go once a log is over its bytes; changing one that is gone stores nothing", async () => {
+  await withStore(async ({ kv }) => {
+    const retentionBytes = 200_000;
+    await using store = openSessionStore({ kv, mesh: { isLive: () => true }, retentionBytes });
+    const { log } = store;
+    const lease = await registered(store, "u", registerOf("s"));
+    for (let seq = 1; seq <= 600; seq++) {
+      await log.commit(lease, [entryEvent(lease, seq, seq - 1, "x".repeat(seq % 40 === 0 ? 70_000 : 900))]);
+    }
+    const { oldestIndex, ackedSeq } = (await log.head("s"))!;
+    assert.equal(ackedSeq, 600);
+    const entries = await readPages(log, "s", 30);
+    assert.deepEqual(
+      entries.map(({ index }) => index),
+      Array.from({ length: 600 - oldestIndex }, (_, n) => oldestIndex + n),
+    );
+    assert.ok(entries.length >= limits.pageEntries, "the newest page always stays");
+    const bytes = new TextEncoder().encode(entries.map((entry) => JSON.stringify(entry)).join("")).length;
+    assert.ok(bytes < retentionBytes * 2, `${bytes} bytes are left`);
+    assert.equal((await allKeys(kv, ["session", "s", "log", 1, "seq"])).length, entries.length);
+    assert.equal(
+      await log.commit(lease, [entryEvent(lease, 601, 0, "changed"), entryEvent(lease, 602, 600, "new")]),
+      602,
+    );
+    assert.deepEqual((await readChanges(log, "s", 600)).entries.map(({ index }) => index), [600]);
+    assert.deepEqual((await log.page("s", oldestIndex, 10)).entries, []);
   });
 });
 

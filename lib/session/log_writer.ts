@@ -23,6 +23,11 @@ const sliceDeletes = 80;
 /** Records that may wait in one session's writer: twice what a producer may have unacknowledged. */
 const maxWaitingRecords = 2 * limits.unackedRecords;
 
+/** A log over its retention is trimmed down to this part of it, so that trimming is not for every commit. */
+const trimTo = 0.9;
+/** Rows deleted by one trimming step, parts of blobs included. */
+const trimDeletes = 400;
+
 /** What a commit must know of the stored version of an entry to replace it. */
 interface StoredEntry {
   id: string;
@@ -48,6 +53,8 @@ export interface LogWriterState {
   meta: MetaRow;
   /** Where the stored meta's parts are, when it is a large one. */
   metaBlob: BlobRef | null;
+  /** Bytes of entries beyond which the oldest go. */
+  retentionBytes: number;
 }
 
 /** A record, and the JSON of its entry as it is to be stored. */
@@ -78,6 +85,7 @@ export class LogWriter {
   #waitingRecords = 0;
   /** Seq of the last record that was accepted into the queue. */
   #queuedSeq: number;
+  #retentionBytes: number;
   #running: Promise<void> | null = null;
   /** A commit failed in a way that leaves open whether it was written: read the head again before the next. */
   #isUncertain = false;
@@ -92,6 +100,7 @@ export class LogWriter {
     this.#meta = state.meta;
     this.#metaBlob = state.metaBlob;
     this.#queuedSeq = state.head.ackedSeq;
+    this.#retentionBytes = state.retentionBytes;
   }
 
   /** The check that holds as long as no newer producer registered and the session was not deleted. */
@@ -142,7 +151,10 @@ export class LogWriter {
 
   async #run(): Promise<void> {
     try {
-      while (this.#waiting.length > 0) await this.#commitWaiting();
+      while (this.#waiting.length > 0) {
+        await this.#commitWaiting();
+        if (this.#head.bytes > this.#retentionBytes) await this.#trim();
+      }
     } catch (error) {
       // What waits came after what failed, so none of it can follow on.
       for (const { reject } of this.#waiting.splice(0)) reject(error);
@@ -189,7 +201,8 @@ export class LogWriter {
         await this.#lookUp(events);
         for (const event of events) {
           const { entry, seq } = event;
-          if (!entry) {
+          // What was trimmed stays so: the newest version is in the runner's journal.
+          if (!entry || entry.index < this.#head.oldestIndex) {
             own.push({ event, json: null });
             continue;
           }
@@ -221,7 +234,8 @@ export class LogWriter {
   async #lookUp(events: readonly Event[]): Promise<void> {
     const missing = new Set<number>();
     for (const { entry } of events) {
-      if (entry && entry.index < this.#head.nextIndex && !this.#known.has(entry.index)) missing.add(entry.index);
+      if (!entry || entry.index < this.#head.oldestIndex || entry.index >= this.#head.nextIndex) continue;
+      if (!this.#known.has(entry.index)) missing.add(entry.index);
     }
     const indexes = [...missing];
     for (let at = 0; at < indexes.length; at += 10) {
@@ -293,6 +307,29 @@ export class LogWriter {
     }
     mutations.push({ type: "set", key: keys.list.head(userId, sessionId), value: head });
     return { slice: { head, meta, metaBlob, touched, mutations, parts }, count };
+  }
+
+  /** Removes the oldest entries, one bounded step, but never from the newest page. */
+  async #trim(): Promise<void> {
+    const { sessionId, epoch, userId } = this.#lease;
+    const head = { ...this.#head };
+    const keepFrom = head.nextIndex - limits.pageEntries;
+    if (keepFrom <= head.oldestIndex) return;
+    const mutations: Deno.KvMutation[] = [];
+    const selector = {
+      start: keys.session.entry(sessionId, epoch, head.oldestIndex),
+      end: keys.session.entry(sessionId, epoch, keepFrom),
+    };
+    for await (const { key, value } of this.#kv.list<PackedEntry>(selector, { batchSize: 32 })) {
+      const { seq, bytes, blob } = storedOf(value);
+      if (head.bytes <= this.#retentionBytes * trimTo || mutations.length + 2 + (blob?.parts ?? 0) > trimDeletes) break;
+      mutations.push({ type: "delete", key }, { type: "delete", key: keys.session.seq(sessionId, epoch, seq) });
+      if (blob) mutations.push(...dropBlob(blob, (id, part) => keys.session.blob(sessionId, epoch, id, part)));
+      head.bytes -= bytes;
+      head.oldestIndex = key[5] as number + 1;
+    }
+    mutations.push({ type: "set", key: keys.list.head(userId, sessionId), value: head });
+    await this.#write({ head, meta: this.#meta, metaBlob: this.#metaBlob, touched: new Map(), mutations, parts: [] });
   }
 
   async #write(slice: Slice): Promise<void> {

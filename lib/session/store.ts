@@ -16,6 +16,7 @@ export interface StoreContext {
   kv: Deno.Kv;
   writer: KvWriter;
   now: () => number;
+  retentionBytes: number;
   /** Which isolates are alive, as of now. */
   liveness(): Promise<IsLive> | IsLive;
   /** Work that nobody waits for; awaited on disposal, its errors reported. */
@@ -26,6 +27,8 @@ export interface SessionStoreOptions {
   kv: Deno.Kv;
   /** Who knows which isolates live (a Mesh). Without it the leases are read from KV each time. */
   mesh?: { isLive: IsLive };
+  /** Bytes of entries that the hub keeps of one session; beyond it the oldest go. Default: 64 MiB. */
+  retentionBytes?: number;
   /** Milliseconds since the Unix epoch; for tests. */
   now?: () => number;
   /** Told of failures in background work (removing what is unreachable). Default: console.error. */
@@ -43,6 +46,7 @@ export function openSessionStore(options: SessionStoreOptions): SessionStore {
     kv,
     writer,
     now,
+    retentionBytes: options.retentionBytes ?? 64 * 1024 * 1024,
     liveness: mesh ? () => (isolateId) => mesh.isLive(isolateId) : () => readLiveness(kv, now()),
     inBackground(work) {
       const tracked: Promise<void> = work.then(() => {}, onError).finally(() => background.delete(tracked));
