@@ -72,3 +72,100 @@ export function promptText(recorded: Json): string {
   const blocks = objectOf(recorded.params).prompt;
   return Array.isArray(blocks) ? String(objectOf(blocks[0]).text) : "";
 }
+
+/** What pi answers to commands that a recording does not hold, by type. */
+function piDefault(type: string): Json {
+  const model = {
+    id: "perch-1",
+    name: "Perch One",
+    provider: "perch",
+    reasoning: false,
+    input: ["text", "image"],
+    contextWindow: 200_000,
+  };
+  switch (type) {
+    case "get_state":
+      return { model, thinkingLevel: "off", isStreaming: true, sessionFile: "/nowhere/session.jsonl" };
+    case "get_available_models":
+      return { models: [model, { ...model, id: "perch-think", reasoning: true }] };
+    case "get_available_thinking_levels":
+      return { levels: ["off", "low", "high"] };
+    case "get_session_stats":
+      return { tokens: { input: 1, output: 2 }, contextUsage: { tokens: 3, contextWindow: 200_000 } };
+    default:
+      return {};
+  }
+}
+
+/** Commands of the recording client that the adapter sends at the same place. */
+const piAwaited = new Set(["prompt", "steer", "abort", "set_model", "set_thinking_level", "extension_ui_response"]);
+
+/** The event that announces a wait for the n-th command that a person gives in mid-turn (steer, abort). */
+export function piPoint(n: number): string {
+  return `_replay_point_${n}`;
+}
+
+/** Plays the `out` lines of a pi RPC recording; answers by itself what the recording client did not ask. */
+export class PiPlayer {
+  readonly #lines: Line[];
+  readonly #send: (message: Json) => void;
+  readonly #ids = new Map<unknown, unknown>();
+  readonly #received: Json[] = [];
+  #next = 0;
+  #points = 0;
+  #isAnnounced = false;
+
+  constructor(lines: Line[], send: (message: Json) => void) {
+    const dropped = new Set<unknown>();
+    this.#lines = lines.filter(({ dir, msg }) => {
+      const isAwaited = dir === "out" || piAwaited.has(String(msg.type));
+      if (!isAwaited) dropped.add(msg.id);
+      return isAwaited && !(msg.type === "response" && dropped.has(msg.id));
+    });
+    this.#send = send;
+  }
+
+  get isDone(): boolean {
+    return this.#next === this.#lines.length;
+  }
+
+  receive(message: Json): void {
+    if (piAwaited.has(String(message.type))) this.#received.push(message);
+    else {
+      const type = String(message.type);
+      this.#send({ id: message.id, type: "response", command: type, success: true, data: piDefault(type) });
+    }
+    this.advance();
+  }
+
+  advance(): void {
+    for (; this.#next < this.#lines.length; this.#next++) {
+      const line = this.#lines[this.#next];
+      if (!line) return;
+      if (line.dir === "in") {
+        if (!this.#take(line.msg)) return;
+        this.#isAnnounced = false;
+        continue;
+      }
+      const isResponse = line.msg.type === "response";
+      this.#send(isResponse ? { ...line.msg, id: this.#ids.get(line.msg.id) ?? line.msg.id } : line.msg);
+    }
+  }
+
+  #take(recorded: Json): boolean {
+    const index = this.#received.findIndex((message) => message.type === recorded.type);
+    const message = this.#received[index];
+    const isPoint = recorded.type === "steer" || recorded.type === "abort";
+    if (!message) {
+      if (isPoint && !this.#isAnnounced) {
+        this.#isAnnounced = true;
+        this.#send({ type: piPoint(this.#points++) });
+      }
+      return false;
+    }
+    this.#received.splice(index, 1);
+    if (isPoint && !this.#isAnnounced) this.#points++;
+    this.#ids.set(recorded.id, message.id);
+    return true;
+  }
+}
