@@ -223,7 +223,7 @@ export class App<State = unknown> {
 
     return async (req, info = UNKNOWN_INFO) => {
       const url = new URL(req.url);
-      url.pathname = url.pathname.replaceAll(/\/\/+/g, "/");
+      if (url.pathname.includes("//")) url.pathname = url.pathname.replaceAll(/\/\/+/g, "/");
       const match = router.match(req.method, url);
       const [params, route] = match.kind === "not-found" ? [{}, null] : [match.params, match.pattern];
       const hasNotFound = notFound !== null;

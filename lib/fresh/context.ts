@@ -89,13 +89,12 @@ export class Context<State> {
    * slashes) are collapsed in a path, so that `//evil.com` from user input cannot leave the site.
    */
   redirect(pathOrUrl: string, status = 302): Response {
-    let location = pathOrUrl;
-    if (/^[\s\p{Cc}]*[/\\]/u.test(pathOrUrl)) {
-      const end = pathOrUrl.search(/[?#]/);
-      const path = end === -1 ? pathOrUrl : pathOrUrl.slice(0, end);
-      location = path.replaceAll(/[\s\p{Cc}]/gu, "").replaceAll(/[/\\]+/g, "/") + pathOrUrl.slice(path.length);
-    }
-    return new Response(null, { status, headers: { location } });
+    // As the URL standard does before it parses: drop tabs, newlines, and what is invisible in front.
+    const cleaned = pathOrUrl.replaceAll(/[\t\n\r]/g, "").replace(/^[\p{Cc} ]+/u, "");
+    const path = /^[/\\][^?#]*/.exec(cleaned)?.[0] ?? "";
+    const location = path.replaceAll(/[/\\]+/g, "/") + cleaned.slice(path.length);
+    const ascii = location.toWellFormed().replaceAll(/[^\x20-\x7e]+/g, encodeURIComponent);
+    return new Response(null, { status, headers: { location: ascii } });
   }
 
   /** Renders JSX inside the layouts and the app wrapper of this route. */

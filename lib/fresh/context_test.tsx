@@ -15,6 +15,7 @@ Deno.test("ctx.redirect - to paths and absolute URLs", () => {
     ["\t//evil.com", "/evil.com"],
     ["/a//b?next=https://x.com//y#z//", "/a/b?next=https://x.com//y#z//"],
     ["https://deno.com", "https://deno.com"],
+    ["/a b/西安", "/a b/%E8%A5%BF%E5%AE%89"],
   ] as const;
   for (const [to, location] of cases) assert.equal(redirect(to).headers.get("location"), location);
 });

@@ -93,7 +93,7 @@ export async function bundleClient(options: BundleOptions): Promise<ClientBundle
   };
   const entries = new Map<string, BundleEntry>();
   for (const [path, { entryPoint }] of Object.entries(outputs)) {
-    if (entryPoint !== undefined) entries.set(absolute(map.folder, entryPoint), entryOf(path));
+    if (entryPoint !== undefined && path.endsWith(".js")) entries.set(absolute(map.folder, entryPoint), entryOf(path));
   }
   return {
     chunks: result.outputFiles.map(({ path, contents }) => ({ url: urlOf(path), content: new Uint8Array(contents) })),

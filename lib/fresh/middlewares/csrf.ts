@@ -4,7 +4,7 @@ import type { MiddlewareFn } from "../types.ts";
 
 /** Options of {@linkcode csrf}. */
 export interface CsrfOptions<State> {
-  /** Origins to trust beside the app's own, or a function that decides. */
+  /** Origins to trust in place of the app's own, or a function that decides. */
   origin?: string | string[] | ((origin: string, ctx: Context<State>) => boolean);
 }
 
