@@ -164,6 +164,13 @@ export class App<State = unknown> {
     const root = newSegment<State>(null);
     const router = new Router<MiddlewareFn<State>[]>();
     const custom: { notFound: MiddlewareFn<State> | null } = { notFound: null };
+    /** There is one "not found" page for the app: it has the root's layout, wherever the 404 came from. */
+    const atRoot = (notFound: MiddlewareFn<State>): MiddlewareFn<State> => (ctx) => {
+      const internals = internalsOf(ctx);
+      internals.app = root.layout?.config.skipAppWrapper ? null : root.app;
+      internals.layouts = root.layout === null ? [] : [root.layout.component];
+      return notFound(ctx);
+    };
     /** As with error pages: a "not found" page passes through the middlewares that were run before it. */
     const notFoundBoundary: MiddlewareFn<State> = async (ctx) => {
       try {
@@ -192,7 +199,7 @@ export class App<State = unknown> {
 
     function apply(command: FsRouteCommand<State>): void {
       if (command.type === "notFound") {
-        custom.notFound = command.handler;
+        custom.notFound = atRoot(command.handler);
         return;
       }
       const segment: Segment<State> = segmentAt(root, command.path);

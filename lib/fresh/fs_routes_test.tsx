@@ -162,6 +162,13 @@ Deno.test("fsRoutes - _error is nested and gets the status of its error; _404 an
   assert.deepEqual(await get("/none"), [404, "root 404"]);
   const withOwn = serve({ ...routes, "_404.tsx": errorPage("own") });
   assert.deepEqual(await withOwn("/none"), [404, "own 404"]);
+  const wrapped = serve({
+    "_404.tsx": errorPage("own"),
+    "_layout.tsx": { default: wrap("root") },
+    "sub/_layout.tsx": { default: wrap("sub") },
+    "sub/gone.ts": { ...fail(new HttpError(404)), config: { skipInheritedLayouts: true } },
+  });
+  assert.deepEqual(await wrapped("/sub/gone"), [404, "root/own 404"]);
 });
 
 Deno.test("fsRoutes - routeOverride replaces the pattern; the routes may be mounted below a path", async () => {

@@ -6,8 +6,9 @@ export function watchFolders(folders: string[], onChange: () => Promise<void>): 
   const existing = folders.filter((folder) => {
     try {
       return Deno.statSync(folder).isDirectory;
-    } catch {
-      return false;
+    } catch (error) {
+      if (error instanceof Deno.errors.NotFound) return false;
+      throw error;
     }
   });
   const watcher = existing.length === 0 ? null : Deno.watchFs(existing);
