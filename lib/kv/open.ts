@@ -1,16 +1,17 @@
 /** Opens the hub's database. */
 import { dirname } from "node:path";
+import { waitWhenLocked } from "./locked.ts";
 
 /**
  * Opens Deno KV at `location`: a file path (embedded SQLite; its folder is made with mode 0700), ":memory:", an http(s)
  * URL of a KV Connect server (denokv; token in DENO_KV_ACCESS_TOKEN), or undefined for the platform's own database.
- * Throws an Error that names the location and says what to do when it cannot be opened.
+ * Operations wait while another isolate writes (locked.ts). Throws an Error that names the location and says what to do when it cannot be opened.
  */
 export async function openKv(location?: string): Promise<Deno.Kv> {
   const isFile = location !== undefined && location !== ":memory:" && !/^https?:\/\//.test(location);
   try {
     if (isFile) await Deno.mkdir(dirname(location), { recursive: true, mode: 0o700 });
-    return await Deno.openKv(location);
+    return waitWhenLocked(await Deno.openKv(location));
   } catch (error) {
     const reason = error instanceof Error ? error.message : String(error);
     const advice = isFile

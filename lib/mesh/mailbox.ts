@@ -5,8 +5,10 @@ import { inlineBytes } from "@/lib/kv/packed.ts";
 
 /** Bytes of parts in one commit: inside Deno KV's 800 KiB. */
 const commitBytes = 600 * 1024;
-/** Parts read and deleted at a time. */
+/** Parts read at a time, and the most that are left undeleted. */
 const drainParts = 200;
+/** Delivered parts are deleted this often: a delete for every delivery would double the writes, which SQLite serialises. */
+const sweepMs = 50;
 
 const encoder = new TextEncoder();
 const decoder = new TextDecoder();
@@ -78,34 +80,61 @@ interface Sender {
   parts: Uint8Array[];
 }
 
-/** Reads the own mailbox. */
+/** Reads the own mailbox. Whoever makes one disposes it. */
 export class MailboxReader {
   #kv: Deno.Kv;
   #isolateId: string;
+  #onError: (error: unknown) => void;
   #senders = new Map<string, Sender>();
+  /** Parts that were delivered and are to be deleted, by sender's link and number. */
+  #delivered = new Map<string, Deno.KvKey>();
+  #sweepTimer: ReturnType<typeof setTimeout> | null = null;
+  #sweeping: Promise<void> | null = null;
 
-  constructor(kv: Deno.Kv, isolateId: string) {
+  constructor(kv: Deno.Kv, isolateId: string, onError: (error: unknown) => void) {
     this.#kv = kv;
     this.#isolateId = isolateId;
+    this.#onError = onError;
   }
 
-  /** Takes everything that is in the mailbox now, in order per sender, and removes it from there. */
+  /** Takes everything that is new in the mailbox, in order per sender. */
   async drain(deliver: (arrival: Arrival) => void): Promise<void> {
     for (;;) {
-      const atomic = this.#kv.atomic();
+      const limit = this.#delivered.size + drainParts;
       let count = 0;
       const prefix = keys.mailbox.incoming(this.#isolateId);
-      // A first small batch keeps the usual wake-up cheap; a full one is read again.
-      for await (
-        const { key, value } of this.#kv.list<Uint8Array>({ prefix }, { limit: drainParts, batchSize: drainParts })
-      ) {
+      for await (const { key, value } of this.#kv.list<Uint8Array>({ prefix }, { limit, batchSize: limit })) {
+        const name = `${String(key[3])} ${String(key[4])}`;
+        if (this.#delivered.has(name)) continue;
+        this.#delivered.set(name, key);
         this.#take(key[3] as string, key[4] as number, value, deliver);
-        atomic.delete(key);
         count++;
       }
-      if (count === 0) return;
-      await atomic.commit();
+      if (this.#delivered.size >= drainParts) await this.#sweep();
+      else if (count > 0) this.#sweepTimer ??= setTimeout(() => this.#sweep().catch(this.#onError), sweepMs);
       if (count < drainParts) return;
+    }
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    if (this.#sweepTimer !== null) clearTimeout(this.#sweepTimer);
+    await this.#sweeping;
+  }
+
+  #sweep(): Promise<void> {
+    if (this.#sweepTimer !== null) clearTimeout(this.#sweepTimer);
+    this.#sweepTimer = null;
+    return this.#sweeping ??= this.#deleteDelivered().finally(() => this.#sweeping = null);
+  }
+
+  async #deleteDelivered(): Promise<void> {
+    const names = [...this.#delivered.keys()];
+    for (let at = 0; at < names.length; at += 500) {
+      const chunk = names.slice(at, at + 500);
+      const atomic = this.#kv.atomic();
+      for (const name of chunk) atomic.delete(this.#delivered.get(name)!);
+      await atomic.commit();
+      for (const name of chunk) this.#delivered.delete(name);
     }
   }
 

@@ -131,7 +131,7 @@ class KvMesh implements Mesh {
     this.#onOverflow = options.onOverflow ??
       ((isolateId, bytes) =>
         console.warn(`mesh: isolate ${isolateId} does not read: ${bytes} bytes wait, dropping until it catches up`));
-    this.#reader = new MailboxReader(this.#kv, this.isolateId);
+    this.#reader = new MailboxReader(this.#kv, this.isolateId, this.#onError);
     const row = { isolateId: this.isolateId, slot: this.#slot.name, boot: this.#slot.boot };
     this.#lease = new KvLease(this.#kv, keys.isolate.lease(this.isolateId), row, {
       leaseMs: this.#leaseMs,
@@ -247,6 +247,7 @@ class KvMesh implements Mesh {
     for (const [id, call] of this.#calls) this.#fail(id, call, new MeshError("gone", "this isolate is closing"));
     await this.#watch?.cancel();
     await this.#watching;
+    await this.#reader[Symbol.asyncDispose]();
     await removeMailbox(this.#kv, this.isolateId);
   }
 
