@@ -12,7 +12,7 @@ import { LiveReload } from "./live_reload.ts";
 import { watchFolders } from "./watch.ts";
 
 /** Options of `new Builder()`. Relative paths are below `root`. */
-export interface FreshBuilderOptions {
+export interface BuildOptions {
   /** Browsers to compile for, as esbuild names them (default: ES2022). */
   target?: string | string[];
   /** Folder of the project (default: the working directory). */
@@ -34,7 +34,7 @@ export interface FreshBuilderOptions {
 }
 
 /** Options of {@linkcode Builder.build}. */
-export interface BuildOptions {
+export interface BuildRunOptions {
   /** Development builds are not minified (default: production). */
   mode?: "development" | "production";
   /** "memory" writes nothing: only the function that `build` returns knows the build (default: disk). */
@@ -58,10 +58,10 @@ interface Collected {
 
 /** Builds an app for production, or serves it in development. */
 export class Builder {
-  readonly #options: Required<Omit<FreshBuilderOptions, "sourceMap">> & Pick<FreshBuilderOptions, "sourceMap">;
+  readonly #options: Required<Omit<BuildOptions, "sourceMap">> & Pick<BuildOptions, "sourceMap">;
   readonly #registeredIslands: string[] = [];
 
-  constructor(options: FreshBuilderOptions = {}) {
+  constructor(options: BuildOptions = {}) {
     const root = resolve(options.root ?? Deno.cwd());
     this.#options = {
       target: options.target ?? "es2022",
@@ -100,7 +100,7 @@ export class Builder {
    *
    * With `{ snapshot: "memory" }` nothing is written and the returned function gives an app this build; use it in tests.
    */
-  async build(options: BuildOptions = {}): Promise<(app: AnyApp) => void> {
+  async build(options: BuildRunOptions = {}): Promise<(app: AnyApp) => void> {
     const mode = options.mode ?? "production";
     try {
       const collected = await this.#collect(mode);
