@@ -3,7 +3,7 @@
  * open entries. Read while live frames are being collected, and merged by seq, so that nothing is missed or doubled.
  */
 import type { Changes, Connected, Cursor, Delta, Event, Snapshot } from "@/protocol/mod.ts";
-import { type AttachVerdict, decideAttach, ReceiverLog } from "@/protocol/log/mod.ts";
+import { decideAttach, ReceiverLog } from "@/protocol/log/mod.ts";
 import { limits, parseFrame, relayClient } from "@/protocol/mod.ts";
 import { MeshError } from "@/lib/mesh/types.ts";
 import { callIsolate, type GatewayContext } from "./context.ts";
@@ -61,8 +61,11 @@ export interface AttachRequest {
 }
 
 export type AttachResult =
-  /** `tail`: what to send after the content; it ends at `cursor`, where live frames go on. Nothing was awaited since the last buffered frame was taken. */
-  | { outcome: "attached"; cursor: Cursor; verdict: AttachVerdict; tail: object[] }
+  /**
+   * `complete` gives what is to be sent after the content, up to the last frame in the buffer; null: begin again. It is to
+   * be called in the same step in which the viewer goes live, so that no frame can arrive in between.
+   */
+  | { outcome: "attached"; complete(): { cursor: Cursor; tail: (Event | Delta)[] } | null }
   | { outcome: "not_found" }
   /** The log changed under the attach: begin again. */
   | { outcome: "again" }
@@ -138,14 +141,14 @@ export async function attach(ctx: GatewayContext, request: AttachRequest): Promi
       mirror.take(buffer.take());
     }
   }
-  mirror.take(buffer.take());
-  if (mirror.isBroken) return { outcome: "again" };
-  const tail = [...mirror.eventsAfter(reached), ...mirror.openDeltas()];
   return {
     outcome: "attached",
-    cursor: { epoch: head.epoch, seq: Math.max(reached, mirror.lastSeq) },
-    verdict,
-    tail,
+    complete() {
+      mirror.take(buffer.take());
+      if (mirror.isBroken) return null;
+      const tail = [...mirror.eventsAfter(reached), ...mirror.openDeltas()];
+      return { cursor: { epoch: head.epoch, seq: Math.max(reached, mirror.lastSeq) }, tail };
+    },
   };
 }
 

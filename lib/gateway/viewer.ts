@@ -130,7 +130,9 @@ class Viewer {
     const mine = ++this.#switches;
     const isOver = () => mine !== this.#switches || this.connection.isClosed;
     await this.#checkOwn(sessionId);
-    for (let attempt = 0; attempt < MAX_ATTEMPTS; attempt++) {
+    // Once something of an attempt was sent, the viewer must ask again itself: a second verdict would be none of its generation.
+    let isAnswered = false;
+    for (let attempt = 0; attempt < MAX_ATTEMPTS && !isAnswered; attempt++) {
       if (isOver()) return;
       const seat = newSeat(this.connection);
       const room = Room.join(this.#ctx, userId, sessionId, seat);
@@ -146,6 +148,7 @@ class Viewer {
           buffer: seat.buffer,
           send: async (message) => {
             if (isOver()) return false;
+            isAnswered = true;
             this.connection.send(message);
             await this.#drained();
             return !isOver();
@@ -153,10 +156,11 @@ class Viewer {
         });
         if (isOver()) return;
         if (result.outcome === "not_found") throw notFound(sessionId);
-        if (result.outcome === "attached" && !seat.mustRestart) {
+        const end = result.outcome === "attached" && !seat.mustRestart ? result.complete() : null;
+        if (end !== null) {
           this.#sessionId = sessionId;
-          for (const message of result.tail) this.connection.send(message);
-          room.goLive(seat, result.cursor.epoch);
+          for (const message of end.tail) this.connection.send(message);
+          room.goLive(seat, end.cursor.epoch);
           this.#updatePresence();
           return;
         }
