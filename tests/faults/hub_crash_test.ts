@@ -1,9 +1,9 @@
 import assert from "node:assert/strict";
-import { startHub } from "./hub.ts";
-import { ScriptedProducer } from "./producer.ts";
-import { ScriptedViewer } from "./viewer.ts";
+import { startHub } from "../support/hub.ts";
+import { ScriptedProducer } from "../support/producer.ts";
+import { ScriptedViewer } from "../support/viewer.ts";
 
-Deno.test("the supports: a hub process, a host and a viewer, through a crash of the hub", async () => {
+Deno.test("a viewer and a scripted host go on where they were after a kill -9 of the hub", async () => {
   await using hub = await startHub();
   await using host = new ScriptedProducer(hub);
   for (let i = 0; i < 250; i++) host.say(`message ${i}`);
