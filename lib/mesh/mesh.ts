@@ -2,7 +2,10 @@
 import { keys } from "@/lib/kv/keys.ts";
 import { KvLease } from "@/lib/kv/lease.ts";
 import type { IsolateRow } from "./lease.ts";
-import { type Arrival, MailboxReader, post, removeMailbox } from "./mailbox.ts";
+import { Calls } from "./calls.ts";
+import { type ExchangeOptions, Postman, Watcher } from "./exchange.ts";
+import { type Arrival, MailboxReader, removeMailbox } from "./mailbox.ts";
+import { encode, type MeshGap, type MeshIsolateGone, type Message } from "./messages.ts";
 import { Peer } from "./peer.ts";
 import { type Mesh, MeshError, type MeshPayload, type Topic } from "./types.ts";
 
@@ -29,46 +32,11 @@ export interface MeshOptions {
   onError?: (error: unknown) => void;
 }
 
-/** Published to subscribers when messages of their topic may have been lost on the way: read the state again. */
-export interface MeshGap {
-  type: "mesh_gap";
-}
-/** Published locally on topic "hub" when an isolate is gone: what it held (producers, runners) is no longer connected. */
-export interface MeshIsolateGone {
-  type: "mesh_isolate_gone";
-  isolateId: string;
-}
-
-export function isMeshGap(payload: MeshPayload): payload is MeshGap {
-  return typeof payload === "object" && payload !== null && (payload as { type?: unknown }).type === "mesh_gap";
-}
-
-/** Messages between isolates, as JSON arrays; the first element names them. */
-type Message =
-  | ["hello", Topic[], boolean] // a (re)joining isolate: its interest, and whether it was here before
-  | ["welcome", Topic[]]
-  | ["sub", Topic, number] // answered by "known"
-  | ["known", number]
-  | ["unsub", Topic]
-  | ["pub", Topic, MeshPayload]
-  | ["gap", Topic[]]
-  | ["call", number, string, MeshPayload]
-  | ["reply", number, boolean, MeshPayload]
-  | ["read", number] // bytes read from you in all
-  | ["bye"];
-
 type Listener = (payload: MeshPayload, from: string) => void;
 
 interface Subscription {
   listeners: Set<Listener>;
   ready: Promise<void>;
-}
-
-interface PendingCall {
-  isolateId: string;
-  resolve(value: MeshPayload): void;
-  reject(error: MeshError): void;
-  timer: ReturnType<typeof setTimeout>;
 }
 
 /** Who must still say that it knows something. */
@@ -94,7 +62,6 @@ class KvMesh implements Mesh {
   #lease: KvLease<IsolateRow>;
   #leaseMs: number;
   #renewMs: number;
-  #flushMs: number;
   #callTimeoutMs: number;
   #maxOutboxBytes: number;
   #now: () => number;
@@ -103,18 +70,17 @@ class KvMesh implements Mesh {
   #peers = new Map<string, Peer>();
   #subscriptions = new Map<Topic, Subscription>();
   #handlers = new Map<string, (params: MeshPayload, from: string) => Promise<MeshPayload>>();
-  #calls = new Map<number, PendingCall>();
+  #calls = new Calls();
   #rounds = new Map<number, Round>();
   #nextId = 1;
   /** Start of the newest link, in ms and never the same twice. */
   #linkStart = 0;
   #reader: MailboxReader;
-  #watch: ReadableStreamDefaultReader<unknown> | null = null;
-  #watching: Promise<void> | null = null;
-  #flushing: Promise<void> | null = null;
+  #exchange: ExchangeOptions;
+  #postman: Postman;
+  #watcher: Watcher | null = null;
   #beatTimer: ReturnType<typeof setTimeout> | null = null;
   #beating: Promise<void> | null = null;
-  #disposed = Promise.withResolvers<void>();
   #isDisposed = false;
 
   constructor(options: MeshOptions) {
@@ -123,7 +89,6 @@ class KvMesh implements Mesh {
     this.#slot = options.slot ?? { name: this.isolateId, boot: this.isolateId };
     this.#leaseMs = options.leaseMs ?? 15_000;
     this.#renewMs = options.renewMs ?? 5_000;
-    this.#flushMs = options.flushMs ?? 3;
     this.#callTimeoutMs = options.callTimeoutMs ?? 10_000;
     this.#maxOutboxBytes = options.maxOutboxBytes ?? 8 * 1024 * 1024;
     this.#now = options.now ?? Date.now;
@@ -132,6 +97,14 @@ class KvMesh implements Mesh {
       ((isolateId, bytes) =>
         console.warn(`mesh: isolate ${isolateId} does not read: ${bytes} bytes wait, dropping until it catches up`));
     this.#reader = new MailboxReader(this.#kv, this.isolateId, this.#onError);
+    this.#exchange = {
+      kv: this.#kv,
+      isolateId: this.isolateId,
+      peers: this.#peers,
+      flushMs: options.flushMs ?? 3,
+      onError: this.#onError,
+    };
+    this.#postman = new Postman(this.#exchange);
     const row = { isolateId: this.isolateId, slot: this.#slot.name, boot: this.#slot.boot };
     this.#lease = new KvLease(this.#kv, keys.isolate.lease(this.isolateId), row, {
       leaseMs: this.#leaseMs,
@@ -142,7 +115,7 @@ class KvMesh implements Mesh {
   /** Announces this isolate and waits for the others' welcome (or the end of their leases). */
   async join(isRejoin = false): Promise<void> {
     // The watch comes before the lease: whoever sees the lease may write to the mailbox.
-    if (!isRejoin) this.#watching = this.#watchMailbox();
+    this.#watcher ??= new Watcher(this.#exchange, this.#reader, (arrival) => this.#receive(arrival));
     await this.#lease.acquire();
     for (const row of await this.#readRows()) {
       const isOldBoot = row.slot === this.#slot.name && row.boot !== this.#slot.boot;
@@ -208,19 +181,16 @@ class KvMesh implements Mesh {
     if (this.#isDisposed || (isolateId !== this.isolateId && !(peer && this.isLive(isolateId)))) {
       throw new MeshError("gone", `there is no live isolate ${isolateId}`);
     }
-    const { promise, resolve, reject } = Promise.withResolvers<MeshPayload>();
     const id = this.#nextId++;
-    const timer = setTimeout(() => {
-      this.#calls.delete(id);
-      reject(new MeshError("timeout", `${method} on isolate ${isolateId} did not answer within ${timeoutMs} ms`));
-    }, timeoutMs);
-    this.#calls.set(id, { isolateId, resolve, reject, timer });
+    const answer = this.#calls.wait(id, isolateId, method, timeoutMs);
     if (!peer) {
-      void this.#run(method, params, this.isolateId).then(([ok, value]) => this.#settle(id, isolateId, ok, value));
+      void this.#run(method, params, this.isolateId).then(([ok, value]) =>
+        this.#calls.settle(id, isolateId, ok, value)
+      );
     } else if (!this.#push(peer, encode(["call", id, method, params]), null)) {
-      this.#settle(id, isolateId, false, `isolate ${isolateId} is lagging: too much waits for it`);
+      this.#calls.settle(id, isolateId, false, `isolate ${isolateId} is lagging: too much waits for it`);
     }
-    return await promise;
+    return await answer;
   }
 
   isLive(isolateId: string): boolean {
@@ -236,17 +206,15 @@ class KvMesh implements Mesh {
   async [Symbol.asyncDispose](): Promise<void> {
     if (this.#isDisposed) return;
     this.#isDisposed = true;
-    this.#disposed.resolve();
     if (this.#beatTimer !== null) clearTimeout(this.#beatTimer);
     await this.#beating;
     // Before the farewell: whoever forgets this isolate must not find its lease again.
     await this.#lease.release();
     for (const peer of this.#peers.values()) this.#send(peer, ["bye"]);
-    await this.#flushing;
+    await this.#postman[Symbol.asyncDispose]();
     for (const peer of [...this.#peers.values()]) this.#forget(peer);
-    for (const [id, call] of this.#calls) this.#fail(id, call, new MeshError("gone", "this isolate is closing"));
-    await this.#watch?.cancel();
-    await this.#watching;
+    this.#calls.gone(null);
+    await this.#watcher?.[Symbol.asyncDispose]();
     await this.#reader[Symbol.asyncDispose]();
     await removeMailbox(this.#kv, this.isolateId);
   }
@@ -280,21 +248,6 @@ class KvMesh implements Mesh {
     }
   }
 
-  #settle(id: number, isolateId: string, ok: boolean, value: MeshPayload): void {
-    const call = this.#calls.get(id);
-    if (!call || call.isolateId !== isolateId) return; // timed out before
-    if (!ok) return this.#fail(id, call, new MeshError("failed", String(value)));
-    this.#calls.delete(id);
-    clearTimeout(call.timer);
-    call.resolve(value);
-  }
-
-  #fail(id: number, call: PendingCall, error: MeshError): void {
-    this.#calls.delete(id);
-    clearTimeout(call.timer);
-    call.reject(error);
-  }
-
   /** Resolves when each peer that `ask` returned true for has answered with `id`, or is gone. Id 0 stands for joining. */
   #round(ask: (peer: Peer) => boolean, id: number): Promise<void> {
     const waitingFor = new Set<string>();
@@ -314,14 +267,14 @@ class KvMesh implements Mesh {
 
   #send(peer: Peer, message: Message): void {
     peer.pushControl(encode(message));
-    this.#flushSoon();
+    this.#postman.flushSoon();
   }
 
   /** Queues within the peer's bound; false when it was dropped. */
   #push(peer: Peer, message: string, topic: Topic | null): boolean {
     const result = peer.push(message, topic);
     if (result === "overflow") this.#onOverflow(peer.isolateId, peer.unreadBytes);
-    if (result === "queued") this.#flushSoon();
+    if (result === "queued") this.#postman.flushSoon();
     else this.#sendGap(peer, peer.caughtUp());
     return result === "queued";
   }
@@ -331,71 +284,7 @@ class KvMesh implements Mesh {
     if (topics && topics.length > 0) this.#send(peer, ["gap", topics]);
   }
 
-  #flushSoon(): void {
-    this.#flushing ??= Promise.resolve().then(() => this.#flush());
-  }
-
-  /** Posts what waits, at once when idle, then at most every `flushMs` while more comes. */
-  async #flush(): Promise<void> {
-    for (;;) {
-      const startedAt = performance.now();
-      const parts = [];
-      for (const peer of this.#peers.values()) {
-        const messages = peer.take();
-        if (messages.length === 0) continue;
-        const packed = peer.link.pack(messages);
-        peer.posted(packed.reduce((bytes, { value }) => bytes + value.length, 0));
-        parts.push(...packed);
-      }
-      if (parts.length === 0) {
-        // In the same step as the look at the outboxes, so that nothing is queued unnoticed in between.
-        this.#flushing = null;
-        return;
-      }
-      for (let delayMs = 20;; delayMs = Math.min(1_000, delayMs * 2)) {
-        try {
-          await post(this.#kv, parts.filter(({ to }) => this.#peers.has(to)));
-          break;
-        } catch (error) {
-          this.#onError(error);
-          if (this.#isDisposed) return;
-          await this.#pause(delayMs);
-        }
-      }
-      const restMs = this.#flushMs - (performance.now() - startedAt);
-      if (restMs > 0 && !this.#isDisposed) await this.#pause(restMs);
-    }
-  }
-
-  /** Waits, but no longer than until disposal. */
-  async #pause(ms: number): Promise<void> {
-    const { promise, resolve } = Promise.withResolvers<void>();
-    const timer = setTimeout(resolve, ms);
-    await Promise.race([promise, this.#disposed.promise]);
-    clearTimeout(timer);
-  }
-
   // --- from other isolates
-
-  async #watchMailbox(): Promise<void> {
-    for (let delayMs = 20; !this.#isDisposed;) {
-      try {
-        this.#watch = this.#kv.watch([keys.mailbox.bell(this.isolateId)]).getReader();
-        for (;;) {
-          const { done } = await this.#watch.read();
-          if (done || this.#isDisposed) break;
-          await this.#reader.drain((arrival) => this.#receive(arrival));
-          delayMs = 20;
-        }
-      } catch (error) {
-        if (this.#isDisposed) return;
-        this.#onError(error);
-        await this.#watch?.cancel().catch(() => {});
-        await this.#pause(delayMs);
-        delayMs = Math.min(1_000, delayMs * 2);
-      }
-    }
-  }
 
   #receive({ from, bytes, messages, isNewLink }: Arrival): void {
     let peer = this.#peers.get(from);
@@ -457,7 +346,7 @@ class KvMesh implements Mesh {
         break;
       }
       case "reply":
-        this.#settle(message[1], peer.isolateId, message[2], message[3]);
+        this.#calls.settle(message[1], peer.isolateId, message[2], message[3]);
         break;
       case "read":
         this.#sendGap(peer, peer.read(message[1]));
@@ -494,10 +383,7 @@ class KvMesh implements Mesh {
     this.#peers.delete(peer.isolateId);
     this.#reader.forget(peer.isolateId);
     for (const id of [...this.#rounds.keys()]) this.#answered(id, peer.isolateId);
-    for (const [id, call] of this.#calls) {
-      if (call.isolateId !== peer.isolateId) continue;
-      this.#fail(id, call, new MeshError("gone", `isolate ${peer.isolateId} is gone`));
-    }
+    this.#calls.gone(peer.isolateId);
     const gone: MeshIsolateGone = { type: "mesh_isolate_gone", isolateId: peer.isolateId };
     if (!this.#isDisposed) this.#deliver("hub", gone, peer.isolateId);
   }
@@ -548,8 +434,4 @@ class KvMesh implements Mesh {
     // Not awaited: the own lease must be renewed while others take their time to answer.
     this.join(true).then(() => this.#deliverGap(this.#subscriptions.keys(), this.isolateId), this.#onError);
   }
-}
-
-function encode(message: Message): string {
-  return JSON.stringify(message);
 }

@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { openKv } from "@/lib/kv/open.ts";
-import { isMeshGap, openMesh } from "./mesh.ts";
+import { openMesh } from "./mesh.ts";
+import { isMeshGap } from "./messages.ts";
 import type { WorkerOrder } from "./mesh_worker.ts";
 import { MeshError, type MeshPayload } from "./types.ts";
 

@@ -1,0 +1,129 @@
+/** The two loops of an isolate: posting what waits for its peers, and reading its mailbox when its bell rings. */
+import { keys } from "@/lib/kv/keys.ts";
+import { type Arrival, type MailboxReader, type Part, post } from "./mailbox.ts";
+import type { Peer } from "./peer.ts";
+
+/** First and longest pause before an operation that the database refused is tried again. */
+const retryMs = 20;
+const maxRetryMs = 1_000;
+
+export interface ExchangeOptions {
+  kv: Deno.Kv;
+  isolateId: string;
+  peers: ReadonlyMap<string, Peer>;
+  /** Least time between two flushes, in ms. */
+  flushMs: number;
+  onError: (error: unknown) => void;
+}
+
+/** Aborts when its owner is disposed; shortens every pause. */
+class Closing {
+  #closed = Promise.withResolvers<void>();
+  isClosed = false;
+
+  close(): void {
+    this.isClosed = true;
+    this.#closed.resolve();
+  }
+
+  async pause(ms: number): Promise<void> {
+    const { promise, resolve } = Promise.withResolvers<void>();
+    const timer = setTimeout(resolve, ms);
+    await Promise.race([promise, this.#closed.promise]);
+    clearTimeout(timer);
+  }
+}
+
+/** Posts what waits in the peers' outboxes: at once when idle, then at most every `flushMs` while more comes. */
+export class Postman {
+  #options: ExchangeOptions;
+  #closing = new Closing();
+  #flushing: Promise<void> | null = null;
+
+  constructor(options: ExchangeOptions) {
+    this.#options = options;
+  }
+
+  flushSoon(): void {
+    this.#flushing ??= Promise.resolve().then(() => this.#flush());
+  }
+
+  /** Posts what waits now, without pauses, and gives up when the database refuses. */
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.#closing.close();
+    await this.#flushing;
+  }
+
+  async #flush(): Promise<void> {
+    const { kv, peers, flushMs, onError } = this.#options;
+    for (;;) {
+      const startedAt = performance.now();
+      const parts: Part[] = [];
+      for (const peer of peers.values()) {
+        const messages = peer.take();
+        if (messages.length === 0) continue;
+        const packed = peer.link.pack(messages);
+        peer.posted(packed.reduce((bytes, { value }) => bytes + value.length, 0));
+        parts.push(...packed);
+      }
+      if (parts.length === 0) {
+        // In the same step as the look at the outboxes, so that nothing is queued unnoticed in between.
+        this.#flushing = null;
+        return;
+      }
+      for (let delayMs = retryMs;; delayMs = Math.min(maxRetryMs, delayMs * 2)) {
+        try {
+          await post(kv, parts.filter(({ to }) => peers.has(to)));
+          break;
+        } catch (error) {
+          onError(error);
+          if (this.#closing.isClosed) break;
+          await this.#closing.pause(delayMs);
+        }
+      }
+      const restMs = flushMs - (performance.now() - startedAt);
+      if (restMs > 0) await this.#closing.pause(restMs);
+    }
+  }
+}
+
+/** Watches the own bell and hands over what arrives. */
+export class Watcher {
+  #options: ExchangeOptions;
+  #closing = new Closing();
+  #stream: ReadableStreamDefaultReader<unknown> | null = null;
+  #running: Promise<void>;
+
+  constructor(options: ExchangeOptions, mailbox: MailboxReader, deliver: (arrival: Arrival) => void) {
+    this.#options = options;
+    this.#running = this.#run(mailbox, deliver);
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.#closing.close();
+    await this.#stream?.cancel();
+    await this.#running;
+  }
+
+  async #run(mailbox: MailboxReader, deliver: (arrival: Arrival) => void): Promise<void> {
+    const { kv, isolateId, onError } = this.#options;
+    for (let delayMs = retryMs; !this.#closing.isClosed;) {
+      try {
+        this.#stream = kv.watch([keys.mailbox.bell(isolateId)]).getReader();
+        for (;;) {
+          const { done } = await this.#stream.read();
+          if (done || this.#closing.isClosed) break;
+          await mailbox.drain(deliver);
+          delayMs = retryMs;
+        }
+      } catch (error) {
+        if (this.#closing.isClosed) return;
+        onError(error);
+        await this.#stream?.cancel().catch(onError);
+      }
+      // A watch that ended by itself (a lost connection to the KV server) is opened again.
+      if (!this.#closing.isClosed) await this.#closing.pause(delayMs);
+      delayMs = Math.min(maxRetryMs, delayMs * 2);
+    }
+  }
+}
