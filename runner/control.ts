@@ -79,7 +79,12 @@ export class ControlServer {
 
   async #answer(line: string): Promise<ControlAnswer> {
     try {
-      return { ok: true, status: await this.#handle(ControlRequest.parse(JSON.parse(line))) };
+      const request = ControlRequest.safeParse(JSON.parse(line));
+      if (!request.success) {
+        const issue = request.error.issues[0];
+        return { ok: false, error: `control request: ${issue?.path.join(".")}: ${issue?.message}` };
+      }
+      return { ok: true, status: await this.#handle(request.data) };
     } catch (error) {
       return { ok: false, error: errorText(error) };
     }

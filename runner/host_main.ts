@@ -25,6 +25,8 @@ export interface HostMainOptions {
   sessionPath: string;
   dataDir: DataDir;
   createAgent(context: AgentContext): Agent;
+  /** As SETTLE_MS. */
+  settleMs?: number;
 }
 
 /** Hosts the session until it ends. Resolves with the process's exit code. */
@@ -111,7 +113,7 @@ export async function runHost(options: HostMainOptions): Promise<number> {
 
   const end = await host.ended;
   writeEndedFile(dir, { end, isSettled: false, isDeleted });
-  const isSettled = !isDeleted && await settle(log, link, end);
+  const isSettled = !isDeleted && await settle(log, link, end, options.settleMs);
   writeEndedFile(dir, { end, isSettled, isDeleted });
   write("info", "session ended", { reason: end.reason, isSettled, lastSeq: log.lastSeq, ackedSeq: log.ackedSeq });
   clearInterval(logTimer);

@@ -99,7 +99,11 @@ export class HostWriter implements SessionWriter {
     const meta = this.meta();
     const attention = this.#openInteractions();
     const activity = this.#activity(attention, also.isCompacting ?? meta.isCompacting);
-    const patch: MetaPatch = { ...also };
+    const patch: MetaPatch = Object.fromEntries(
+      Object.entries(also).filter(([name, value]) =>
+        JSON.stringify(meta[name as keyof SessionMeta]) !== JSON.stringify(value)
+      ),
+    );
     if (attention !== meta.attention) patch.attention = attention;
     if (activity !== meta.activity) {
       patch.activity = activity;

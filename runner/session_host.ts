@@ -85,8 +85,7 @@ export class SessionHost {
   async start(): Promise<void> {
     // What an earlier run left open, because it was killed.
     this.writer.closeOpenEntries();
-    this.#log.patchMeta({ ended: null, retry: null, isCompacting: false });
-    this.writer.refresh({ queue: this.#shownQueue() });
+    this.writer.refresh({ ended: null, retry: null, isCompacting: false, queue: this.#shownQueue() });
     try {
       const agent = this.#options.createAgent({
         session: this.writer,
