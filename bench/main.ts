@@ -1,0 +1,22 @@
+/** `deno task bench <name> [--quick]`: runs a bench and prints its report, one JSON object, as the last line. */
+import { printReport, type Result } from "./report.ts";
+import { relay } from "./relay.ts";
+
+const benches: Readonly<Record<string, (options: { isQuick: boolean }) => Promise<Result[]>>> = { relay };
+
+const names = Deno.args.filter((arg) => !arg.startsWith("-"));
+const unknownFlag = Deno.args.find((arg) => arg.startsWith("-") && arg !== "--quick" && arg !== "--");
+const [name] = names;
+const run = name !== undefined && Object.hasOwn(benches, name) ? benches[name] : undefined;
+if (run === undefined || names.length !== 1 || unknownFlag !== undefined) {
+  const wrong = unknownFlag !== undefined
+    ? `there is no option "${unknownFlag}"`
+    : name === undefined
+    ? "name a bench"
+    : names.length > 1
+    ? "name one bench"
+    : `there is no bench "${name}"`;
+  console.error(`${wrong}; usage: deno task bench <${Object.keys(benches).join(" | ")}> [--quick]`);
+  Deno.exit(2);
+}
+printReport(name!, await run({ isQuick: Deno.args.includes("--quick") }));
