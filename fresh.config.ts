@@ -1,8 +1,8 @@
 /** Configuration of the Fresh app: its folders and the headers of every response. */
-import type { FreshBuilderOptions } from "fresh/dev";
+import type { BuildOptions } from "fresh/dev";
 
 /** Where the app's parts are, for the Builder. */
-export const folders: FreshBuilderOptions = {
+export const folders: BuildOptions = {
   root: import.meta.dirname,
   serverEntry: "main.ts",
   outDir: "_fresh",

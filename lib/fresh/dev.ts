@@ -3,4 +3,4 @@
  *
  * @module
  */
-export { Builder, type BuildOptions, type BuildOptions as FreshBuilderOptions } from "./dev/builder.ts";
+export { Builder, type BuildOptions } from "./dev/builder.ts";

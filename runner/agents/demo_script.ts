@@ -141,7 +141,8 @@ const helpText =
 | \`fail\` | a failing tool call and a failing turn |
 `;
 
-const longText = [
+/** What the keyword "long" streams. */
+export const longText = [
   "# A long answer",
   ...Array.from({ length: 12 }, (_, place) =>
     `## Part ${place + 1}
