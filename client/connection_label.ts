@@ -30,6 +30,7 @@ export function connectionLabel(
     case "stopped":
       return { tone: "down", text: state.reason === "signed_out" ? "Signed out" : "Disconnected" };
     case "live":
+      if (!state.isAnswering) return { tone: "busy", text: "Not answering" };
       if (isHostConnected === false && !hasEnded) return { tone: "down", text: "Runner offline" };
       return { tone: "live", text: "Live" };
   }

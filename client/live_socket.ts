@@ -11,7 +11,8 @@ export type StopReason = "signed_out" | "version" | "replaced" | "deleted" | "di
 
 export type SocketState =
   | { kind: "connecting" }
-  | { kind: "live" }
+  /** Open. Not answering: it should have been heard from by now, and is given up soon. */
+  | { kind: "live"; isAnswering: boolean }
   /** Lost. `retryAt` is when the next attempt starts (ms since the epoch). */
   | { kind: "waiting"; retryAt: number }
   | { kind: "stopped"; reason: StopReason };
@@ -35,7 +36,11 @@ export interface LiveSocketOptions<S extends MessageSchemas> {
 
 /** How long a socket that may have died in the background has to answer a ping. */
 const WAKE_ANSWER_MS = 2_500;
-const TICK_MS = 500;
+/** The same when the browser says that the network went. */
+const OFFLINE_ANSWER_MS = 700;
+/** Both sides ping after `limits.heartbeatMs` of silence; this much more without an answer is worth telling. */
+const DOUBT_MS = limits.heartbeatMs + 2_000;
+const TICK_MS = 250;
 
 export class LiveSocket<S extends MessageSchemas> {
   #options: LiveSocketOptions<S>;
@@ -66,7 +71,7 @@ export class LiveSocket<S extends MessageSchemas> {
     const signal = this.#listeners.signal;
     const wake = () => this.wake();
     globalThis.addEventListener?.("online", wake, { signal });
-    globalThis.addEventListener?.("offline", wake, { signal });
+    globalThis.addEventListener?.("offline", () => this.#check(OFFLINE_ANSWER_MS), { signal });
     globalThis.addEventListener?.("pageshow", wake, { signal });
     globalThis.document?.addEventListener("visibilitychange", () => {
       if (document.visibilityState === "visible") this.wake();
@@ -85,10 +90,12 @@ export class LiveSocket<S extends MessageSchemas> {
   /** Something happened that may have brought the network back, or killed it unseen: find out at once. */
   wake(): void {
     if (this.#state.kind === "waiting") this.#connect();
-    else if (this.#state.kind === "live" && Date.now() - this.#lastReceivedAt > 1_000) {
-      this.send({ type: "ping" });
-      this.#answerBy = Math.min(this.#answerBy, Date.now() + WAKE_ANSWER_MS);
-    }
+    else this.#check(WAKE_ANSWER_MS);
+  }
+
+  #check(answerMs: number): void {
+    if (this.#state.kind !== "live" || !this.send({ type: "ping" })) return;
+    this.#answerBy = Math.min(this.#answerBy, Date.now() + answerMs);
   }
 
   dispose(): void {
@@ -108,12 +115,13 @@ export class LiveSocket<S extends MessageSchemas> {
       hasOpened = true;
       this.#attempt = 0;
       this.#lastReceivedAt = this.#lastSentAt = Date.now();
-      this.#setState({ kind: "live" });
+      this.#setState({ kind: "live", isAnswering: true });
       this.#options.onOpen?.();
     };
     socket.onmessage = (event) => {
       this.#lastReceivedAt = Date.now();
       this.#answerBy = Infinity;
+      this.#setAnswering(true);
       this.#receive(event.data);
     };
     socket.onclose = (event) => {
@@ -152,6 +160,7 @@ export class LiveSocket<S extends MessageSchemas> {
     if (this.#state.kind === "waiting" && now >= this.#state.retryAt) return this.#connect();
     if (this.#state.kind !== "live" && this.#state.kind !== "connecting") return;
     if (now - this.#lastReceivedAt > limits.silenceMs || now > this.#answerBy) return this.#lost(1006, true);
+    if (now - this.#lastReceivedAt > DOUBT_MS) this.#setAnswering(false);
     const quietSince = Math.max(this.#lastReceivedAt, this.#lastSentAt);
     if (this.#state.kind === "live" && now - quietSince > limits.heartbeatMs) this.send({ type: "ping" });
   }
@@ -172,6 +181,12 @@ export class LiveSocket<S extends MessageSchemas> {
     clearInterval(this.#ticker);
     this.#listeners.abort();
     this.#setState({ kind: "stopped", reason });
+  }
+
+  #setAnswering(isAnswering: boolean): void {
+    if (this.#state.kind === "live" && this.#state.isAnswering !== isAnswering) {
+      this.#setState({ kind: "live", isAnswering });
+    }
   }
 
   #setState(state: SocketState): void {

@@ -2,7 +2,7 @@
 import { useComputed, useSignal } from "@preact/signals";
 import type { ComponentChildren, JSX } from "preact";
 import { useEffect } from "preact/hooks";
-import { attentionFirst, groupSessions } from "@/client/grouping.ts";
+import { attentionFirst, groupSessions, needsAttention } from "@/client/grouping.ts";
 import { LazyModule } from "@/client/lazy_module.ts";
 import { type LiveList, liveRunners, liveSessions } from "@/client/live_lists.ts";
 import type { RunnerInfo, SessionInfo } from "@/protocol/shared.ts";
@@ -70,7 +70,10 @@ function Live({ lists: { sessions, runners } }: { lists: Lists }): JSX.Element {
   const dialog = useSignal(() => null as null | LazyModule<typeof import("./new_session_dialog.tsx")>);
   const attention = useComputed(() => attentionFirst(sessions.items.value?.values() ?? []));
   const groups = useComputed(() =>
-    groupSessions(sessions.items.value?.values() ?? [], runners.items.value?.values() ?? [])
+    groupSessions(
+      [...sessions.items.value?.values() ?? []].filter((session) => !needsAttention(session)),
+      runners.items.value?.values() ?? [],
+    )
   );
   useEffect(() => {
     const lazy = new LazyModule(() => import("./new_session_dialog.tsx"));
@@ -123,7 +126,7 @@ interface ContentProps {
 }
 
 function Content({ known, attention, groups, onNew }: ContentProps): JSX.Element {
-  if (known.size === 0 && groups.length === 0) {
+  if (known.size === 0 && groups.length === 0 && attention.length === 0) {
     return (
       <section class="empty">
         <Mark size={56} />
@@ -149,7 +152,7 @@ function Content({ known, attention, groups, onNew }: ContentProps): JSX.Element
             </ul>
           </section>
         )}
-        {groups.length > 0 ? <SessionGroups groups={groups} /> : (
+        {groups.length > 0 || attention.length > 0 ? <SessionGroups groups={groups} /> : (
           <section class="empty">
             <Mark size={56} />
             <h1>No session yet</h1>

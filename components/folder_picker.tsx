@@ -17,10 +17,8 @@ import { shortPath } from "@/client/format.ts";
 import { Icon } from "./icons.tsx";
 
 const Listing = z.object({
-  ok: z.boolean(),
-  path: z.string().optional(),
-  entries: z.array(FileEntry).optional(),
-  error: z.string().optional(),
+  path: z.string(),
+  entries: z.array(FileEntry),
 });
 /** A person types faster than folders need to be listed. */
 const TYPING_PAUSE_MS = 120;
@@ -99,51 +97,53 @@ export function FolderPicker({ runnerId, roots, recent, value, onChange, error }
   return (
     <div class="form-field combobox">
       <label for={id}>Folder</label>
-      <input
-        id={id}
-        class="field mono"
-        role="combobox"
-        autocomplete="off"
-        autocapitalize="none"
-        spellcheck={false}
-        aria-expanded={isShown}
-        aria-controls={`${id}-list`}
-        aria-autocomplete="list"
-        aria-activedescendant={state.value.active >= 0 ? `${id}-${state.value.active}` : undefined}
-        aria-invalid={error ? true : undefined}
-        aria-describedby={`${id}-hint`}
-        placeholder={roots[0] ?? "/path/of/the/folder"}
-        value={state.value.text}
-        onInput={(event) => dispatch({ type: "typed", text: event.currentTarget.value })}
-        onFocus={() => dispatch({ type: "opened" })}
-        onBlur={() => dispatch({ type: "closed" })}
-        onKeyDown={onKeyDown}
-      />
-      {isShown && (
-        <ul class="completion" id={`${id}-list`} role="listbox" aria-label="Folders" ref={list}>
-          {suggestions.value.map((suggestion, at) => (
-            <li
-              key={suggestion.path}
-              id={`${id}-${at}`}
-              role="option"
-              aria-selected={at === state.value.active}
-              onPointerDown={(event) => {
-                event.preventDefault();
-                choose(suggestion, suggestion.source === "listed");
-              }}
-            >
-              <Icon name="folder" />
-              <span class="completion-name">
-                {suggestion.source === "listed" ? suggestion.label : shortPath(suggestion.path)}
-              </span>
-              {suggestion.source !== "listed" && (
-                <span class="quiet">{suggestion.source === "recent" ? "recent" : "root"}</span>
-              )}
-              {suggestion.isGitRepo && <span class="quiet">git</span>}
-            </li>
-          ))}
-        </ul>
-      )}
+      <div class="combobox-field">
+        <input
+          id={id}
+          class="field mono"
+          role="combobox"
+          autocomplete="off"
+          autocapitalize="none"
+          spellcheck={false}
+          aria-expanded={isShown}
+          aria-controls={`${id}-list`}
+          aria-autocomplete="list"
+          aria-activedescendant={state.value.active >= 0 ? `${id}-${state.value.active}` : undefined}
+          aria-invalid={error ? true : undefined}
+          aria-describedby={`${id}-hint`}
+          placeholder={roots[0] ?? "/path/of/the/folder"}
+          value={state.value.text}
+          onInput={(event) => dispatch({ type: "typed", text: event.currentTarget.value })}
+          onFocus={() => dispatch({ type: "opened" })}
+          onBlur={() => dispatch({ type: "closed" })}
+          onKeyDown={onKeyDown}
+        />
+        {isShown && (
+          <ul class="completion" id={`${id}-list`} role="listbox" aria-label="Folders" ref={list}>
+            {suggestions.value.map((suggestion, at) => (
+              <li
+                key={suggestion.path}
+                id={`${id}-${at}`}
+                role="option"
+                aria-selected={at === state.value.active}
+                onPointerDown={(event) => {
+                  event.preventDefault();
+                  choose(suggestion, suggestion.source === "listed");
+                }}
+              >
+                <Icon name="folder" />
+                <span class="completion-name">
+                  {suggestion.source === "listed" ? suggestion.label : shortPath(suggestion.path)}
+                </span>
+                {suggestion.source !== "listed" && (
+                  <span class="quiet">{suggestion.source === "recent" ? "recent" : "root"}</span>
+                )}
+                {suggestion.isGitRepo && <span class="quiet">git</span>}
+              </li>
+            ))}
+          </ul>
+        )}
+      </div>{" "}
       <p class={error || state.value.error ? "problem" : "hint"} id={`${id}-hint`} role={error ? "alert" : undefined}>
         {error ?? state.value.error ?? "Tab completes, arrows choose."}
       </p>
@@ -155,8 +155,7 @@ async function listFolder(runnerId: string, parent: string, prefix: string): Pro
   try {
     const query = new URLSearchParams({ path: parent, prefix });
     const answer = await api(Listing, "GET", `/api/runners/${encodeURIComponent(runnerId)}/files?${query}`);
-    if (!answer.ok) return { type: "failed", parent, error: answer.error ?? "This folder cannot be listed." };
-    const folders = (answer.entries ?? []).filter(({ kind }) => kind !== "file");
+    const folders = answer.entries.filter(({ kind }) => kind !== "file");
     return {
       type: "listed",
       parent,

@@ -55,19 +55,6 @@ function PendingCard({ entry, body }: { entry: Entry; body: InteractionBody }): 
       {body.content?.map((content, at) => (
         <ToolContentView key={at} content={content} cwd={store.info.value?.cwd ?? ""} />
       ))}
-      {body.acceptsText && (
-        <form class="interaction-text" onSubmit={submitText}>
-          <AnswerField
-            value={text.value}
-            onInput={(value) => text.value = value}
-            isDisabled={isAnswering}
-            onSubmit={submitText}
-          />
-          <button type="submit" class="button is-primary" disabled={isAnswering || text.value.trim() === ""}>
-            Answer
-          </button>
-        </form>
-      )}
       <div class="interaction-options">
         {ordered(body.options).map((option) => (
           <button
@@ -91,6 +78,19 @@ function PendingCard({ entry, body }: { entry: Entry; body: InteractionBody }): 
           </button>
         )}
       </div>
+      {body.acceptsText && (
+        <form class="interaction-text" onSubmit={submitText}>
+          <AnswerField
+            value={text.value}
+            onInput={(value) => text.value = value}
+            isDisabled={isAnswering}
+            onSubmit={submitText}
+          />
+          <button type="submit" class="button is-primary" disabled={isAnswering || text.value.trim() === ""}>
+            Answer
+          </button>
+        </form>
+      )}
       <p class="receipt" role="status">
         {isAnswering &&
           (status === "sending" ? "Sending your answer…" : "The hub has your answer; waiting for the runner…")}
