@@ -118,7 +118,7 @@ export class MailboxReader {
 
   async [Symbol.asyncDispose](): Promise<void> {
     if (this.#sweepTimer !== null) clearTimeout(this.#sweepTimer);
-    await this.#sweeping;
+    await this.#sweeping?.catch(this.#onError);
   }
 
   #sweep(): Promise<void> {

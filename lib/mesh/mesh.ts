@@ -51,7 +51,12 @@ interface Round {
  */
 export async function openMesh(options: MeshOptions): Promise<Mesh> {
   const mesh = new KvMesh(options);
-  await mesh.join();
+  try {
+    await mesh.join();
+  } catch (error) {
+    await mesh[Symbol.asyncDispose]();
+    throw error;
+  }
   return mesh;
 }
 
@@ -203,20 +208,21 @@ class KvMesh implements Mesh {
     return [this.isolateId, ...this.#peers.keys()].filter((isolateId) => this.isLive(isolateId));
   }
 
+  /** Leaves the mesh. What the database refuses meanwhile is reported and left to the end of the lease. */
   async [Symbol.asyncDispose](): Promise<void> {
     if (this.#isDisposed) return;
     this.#isDisposed = true;
     if (this.#beatTimer !== null) clearTimeout(this.#beatTimer);
     await this.#beating;
     // Before the farewell: whoever forgets this isolate must not find its lease again.
-    await this.#lease.release();
+    await this.#lease.release().catch(this.#onError);
     for (const peer of this.#peers.values()) this.#send(peer, ["bye"]);
     await this.#postman[Symbol.asyncDispose]();
     for (const peer of [...this.#peers.values()]) this.#forget(peer);
     this.#calls.gone(null);
     await this.#watcher?.[Symbol.asyncDispose]();
     await this.#reader[Symbol.asyncDispose]();
-    await removeMailbox(this.#kv, this.isolateId);
+    await removeMailbox(this.#kv, this.isolateId).catch(this.#onError);
   }
 
   // --- delivery on this isolate

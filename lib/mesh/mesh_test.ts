@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import { openKv } from "@/lib/kv/open.ts";
+import { faultyKv, seededFaults } from "@/lib/kv/testing.ts";
 import { openMesh } from "./mesh.ts";
 import { isMeshGap } from "./messages.ts";
 import type { WorkerOrder } from "./mesh_worker.ts";
@@ -189,6 +190,25 @@ Deno.test("a peer that does not read is cut off at the bound and told what it mi
     await got.until((all) => all.at(-1) === "after");
     await a[Symbol.asyncDispose]();
     await b[Symbol.asyncDispose]();
+  });
+});
+
+Deno.test("posts that fail, or seem to, are made again: everything arrives once and in order", async () => {
+  await withKv(async (kv) => {
+    let errors = 0;
+    const options = { isolateId: "a", onError: () => errors++ };
+    const a = await openMesh({ kv: faultyKv(kv, seededFaults(7, 0.3)), ...options });
+    const b = await openMesh({ kv, isolateId: "b" });
+    const got = new Events<MeshPayload>();
+    await b.subscribe("session:s", (payload) => got.push(payload)).ready;
+    for (let n = 0; n < 40; n++) {
+      a.publish("session:s", n);
+      await got.until((all) => all.length > n);
+    }
+    assert.deepEqual(got.all, Array.from({ length: 40 }, (_, n) => n));
+    assert.ok(errors > 0);
+    await b[Symbol.asyncDispose]();
+    await a[Symbol.asyncDispose]();
   });
 });
 

@@ -3,6 +3,7 @@ import { type Event, initialMeta, type Register, type SessionEnd } from "@/proto
 import { deleteRange } from "@/lib/kv/delete.ts";
 import { keys } from "@/lib/kv/keys.ts";
 import { type BlobRef, decodeJson, encodeJson, unpack } from "@/lib/kv/packed.ts";
+import { CheckFailedError } from "@/lib/kv/writer.ts";
 import { LogReader } from "./log_reader.ts";
 import { LogWriter } from "./log_writer.ts";
 import {
@@ -63,23 +64,25 @@ export class KvLogStore implements SessionLogStore {
         meta = decodeJson<MetaRow>(bytes);
       }
       const producer: ProducerRow = { producerEpoch, isolateId, at: now() };
-      const atomic = kv.atomic()
-        // The head, too: an older producer's commit may land between the read and this fence.
-        .check(owner, head)
-        .set(keys.session.owner(sessionId), { userId, producerEpoch } satisfies OwnerRow)
-        .set(keys.list.static(userId, sessionId), staticOf(register))
-        .set(keys.list.producer(userId, sessionId), producer);
+      const mutations: Deno.KvMutation[] = [
+        setting(keys.session.owner(sessionId), { userId, producerEpoch } satisfies OwnerRow),
+        setting(keys.list.static(userId, sessionId), staticOf(register)),
+        setting(keys.list.producer(userId, sessionId), producer),
+      ];
       if (!continues) {
-        atomic.set(keys.list.head(userId, sessionId), nextHead)
-          .set(keys.session.meta(sessionId), encodeJson(meta))
-          // Until the new log has said what it is, lists keep the name and time that they had.
-          .set(
-            keys.list.summary(userId, sessionId),
-            { ...(summary.value ?? summaryOf(meta.meta)), ended: null } satisfies SummaryRow,
-          );
+        // Until the new log has said what it is, lists keep the name and time that they had.
+        const listed: SummaryRow = { ...(summary.value ?? summaryOf(meta.meta)), ended: null };
+        mutations.push(
+          setting(keys.list.head(userId, sessionId), nextHead),
+          setting(keys.session.meta(sessionId), encodeJson(meta)),
+          setting(keys.list.summary(userId, sessionId), listed),
+        );
       }
-      const result = await atomic.commit();
-      if (!result.ok) continue;
+      // The head is checked, too: an older producer's commit may land between the read and this fence. Through the writer,
+      // because after a restart of the hub all producers register at once.
+      const checks = [owner, head].map(({ key, versionstamp }) => ({ key, versionstamp }));
+      const fence = await this.#context.writer.write({ checks, mutations }).catch(unlessOvertaken);
+      if (fence === null) continue;
       const { epoch, ackedSeq } = nextHead;
       const lease: ProducerLease = { sessionId, userId, producerEpoch, epoch, ackedSeq };
       const metaBlob = continues && metaRow.value && !(metaRow.value instanceof Uint8Array) ? metaRow.value : null;
@@ -89,7 +92,7 @@ export class KvLogStore implements SessionLogStore {
           userId,
           sessionId,
           producerEpoch,
-          fence: result.versionstamp,
+          fence,
           head: nextHead,
           meta,
           metaBlob,
@@ -116,12 +119,13 @@ export class KvLogStore implements SessionLogStore {
   }
 
   async release(lease: ProducerLease): Promise<void> {
-    const { kv, now } = this.#context;
+    const { now } = this.#context;
     const writer = this.#writer(lease);
     await writer.settled();
     const producer: ProducerRow = { producerEpoch: lease.producerEpoch, isolateId: null, at: now() };
     // A failed check means that a newer registration holds the session: exactly then there is nothing to do.
-    await kv.atomic().check(writer.fence).set(keys.list.producer(lease.userId, lease.sessionId), producer).commit();
+    const mutations = [setting(keys.list.producer(lease.userId, lease.sessionId), producer)];
+    await this.#context.writer.write({ checks: [writer.fence], mutations }).catch(unlessOvertaken);
   }
 
   async producerIsolate(sessionId: string): Promise<string | null> {
@@ -173,4 +177,14 @@ export class KvLogStore implements SessionLogStore {
   changes(sessionId: string, seq: number) {
     return this.#reader.changes(sessionId, seq);
   }
+}
+
+function setting(key: Deno.KvKey, value: unknown): Deno.KvMutation {
+  return { type: "set", key, value };
+}
+
+/** Turns a failed check into null and throws everything else. */
+function unlessOvertaken(error: unknown): null {
+  if (error instanceof CheckFailedError) return null;
+  throw error;
 }
