@@ -120,7 +120,7 @@ function giveUp(refusal: string, reason: string, hubUrl: string, write: Log): nu
     unauthorized: `the hub ${hubUrl} does not accept this runner's key any more; run perch login ${hubUrl}`,
     replaced: "another process registered as this runner; give one of the two a data directory of its own (--data-dir)",
     protocol_version: `the hub ${hubUrl} speaks another protocol version; update the older of the two`,
-    deleted: `this runner was removed from the hub ${hubUrl}; start it again to add it`,
+    deleted: `this runner is not yours on the hub ${hubUrl}; to register it anew, remove "runnerId" from config.json`,
   };
   write("error", sentences[refusal] ?? reason, { reason });
   return exitCodes.giveUp;

@@ -12,6 +12,8 @@ export interface DataDir {
   readonly sessions: string;
   /** Held (flock) and filled in by the one supervisor of this directory. */
   readonly runnerLock: string;
+  /** What supervisor and daemon have to say. */
+  readonly runnerLog: string;
   /** Receipts that the daemon has given. */
   readonly runnerOps: string;
 }
@@ -24,6 +26,7 @@ export function dataDir(option: string | undefined, env: Record<string, string |
     config: join(path, "config.json"),
     sessions: join(path, "sessions"),
     runnerLock: join(path, "runner.lock"),
+    runnerLog: join(path, "runner.log"),
     runnerOps: join(path, "runner-ops"),
   };
 }

@@ -7,7 +7,7 @@ import { type DataDir, sessionDirAt } from "./data_dir.ts";
 import { FileLock } from "./file_lock.ts";
 import type { HubTarget } from "./hub_socket.ts";
 import { Journal } from "./journal.ts";
-import { boundLogFile, errorText, stderrLog } from "./log.ts";
+import { boundLogFile, errorText, hostLog } from "./log.ts";
 import { RelayLink } from "./relay_link.ts";
 import { readSessionFile, writeEndedFile } from "./session_file.ts";
 import { SessionHost } from "./session_host.ts";
@@ -31,7 +31,7 @@ export interface HostMainOptions {
 
 /** Hosts the session until it ends. Resolves with the process's exit code. */
 export async function runHost(options: HostMainOptions): Promise<number> {
-  const write = stderrLog("host");
+  const write = hostLog();
   const dir = sessionDirAt(options.sessionPath);
   const session = readSessionFile(dir);
   using lock = await FileLock.take(dir.lock, LOCK_WAIT_MS);
@@ -151,7 +151,7 @@ export async function hostProcess(options: HostMainOptions): Promise<never> {
   try {
     Deno.exit(await runHost(options));
   } catch (error) {
-    stderrLog("host")("error", errorText(error), { stack: error instanceof Error ? error.stack : undefined });
+    hostLog()("error", errorText(error), { stack: error instanceof Error ? error.stack : undefined });
     Deno.exit(1);
   }
 }

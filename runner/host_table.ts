@@ -15,8 +15,8 @@ import { settleDead } from "./settle.ts";
 
 /** Longest time from starting a host to its control socket answering. */
 const HOST_START_MS = 20_000;
-/** Longest time from a stop request to the host being gone: agent 8 s, acknowledgements 5 s, and some. */
-const HOST_STOP_MS = 16_000;
+/** Longest time from a stop request to the host being gone: agent 6 s, acknowledgements 5 s, and some. */
+const HOST_STOP_MS = 12_500;
 const POLL_MS = 20;
 /** Characters of host.log that go into a lost session's detail. */
 const LOST_LOG_CHARS = 2_000;

@@ -1,14 +1,29 @@
-/** The log lines of the runner's processes: JSON lines on stderr, for people and for files alike. */
+/** The log lines of the runner's processes: JSON lines in a file, sentences on a terminal. */
 import { readFullSync } from "./atomic_file.ts";
 
 export type LogLevel = "info" | "warning" | "error";
 export type Log = (level: LogLevel, message: string, fields?: Record<string, unknown>) => void;
 
-/** A log that writes to stderr and marks each line with the process's part. */
-export function stderrLog(part: "supervisor" | "daemon" | "host"): Log {
+/** The log of a session host: JSON lines on stderr, which is the session's host.log. */
+export function hostLog(): Log {
+  return (level, message, fields) => console.error(logLine("host", level, message, fields));
+}
+
+/**
+ * The log of supervisor and daemon: JSON lines in `path` (bounded), and the sentences alone for whoever started the runner: what is
+ * wrong on stderr, the rest on stdout.
+ */
+export function runnerLog(part: "supervisor" | "daemon", path: string): Log {
   return (level, message, fields) => {
-    console.error(JSON.stringify({ time: new Date().toISOString(), level, part, message, ...fields }));
+    boundLogFile(path);
+    Deno.writeTextFileSync(path, logLine(part, level, message, fields) + "\n", { append: true, mode: 0o600 });
+    if (level === "info") console.log(`perch: ${message}`);
+    else console.error(`perch: ${message}`);
   };
+}
+
+function logLine(part: string, level: LogLevel, message: string, fields: Record<string, unknown> = {}): string {
+  return JSON.stringify({ time: new Date().toISOString(), level, part, message, ...fields });
 }
 
 /** The sentence inside whatever was thrown. */

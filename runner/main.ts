@@ -9,7 +9,7 @@ import { runDaemon } from "./daemon.ts";
 import { dataDir } from "./data_dir.ts";
 import { LoginError } from "./device_login.ts";
 import { hostProcess } from "./host_main.ts";
-import { errorText, stderrLog } from "./log.ts";
+import { errorText, runnerLog } from "./log.ts";
 import { selfCommand, selfOptions } from "./self_command.ts";
 import { exitCodes, runSupervisor } from "./supervisor.ts";
 
@@ -40,13 +40,15 @@ async function run(line: CommandLine): Promise<number> {
       if (apiKey === null && !env.PERCH_ENROLLMENT) {
         throw new LoginError(`this machine has no key for ${hubUrl}; run perch login ${hubUrl}`);
       }
-      const args = Object.entries({ ...values, "data-dir": dir.path }).flatMap(([name, value]) =>
+      const { "exit-with-stdin": _, ...passedOn } = values;
+      const args = Object.entries({ ...passedOn, "data-dir": dir.path }).flatMap(([name, value]) =>
         [value].flat().flatMap((one) => [`--${name}`, String(one)])
       );
       return await runSupervisor({
         dataDir: dir,
         daemonCommand: selfCommand(["__daemon", ...args], selfOptions()),
-        write: stderrLog("supervisor"),
+        write: runnerLog("supervisor", dir.runnerLog),
+        orphaned: values["exit-with-stdin"] ? stdinEnded() : null,
       });
     }
     case "__daemon":
@@ -58,7 +60,7 @@ async function run(line: CommandLine): Promise<number> {
         env,
         listAgents: () => listAgents({ env }),
         hostCommand: (session) => selfCommand(["__host", "--session", session, "--data-dir", dir.path], selfOptions()),
-        write: stderrLog("daemon"),
+        write: runnerLog("daemon", dir.runnerLog),
         orphaned: stdinEnded(),
       });
     case "__host":

@@ -3,6 +3,7 @@ import {
   type AgentInfo,
   type CommandResult,
   type DeliveredCommand,
+  type ErrorMessage,
   type MessageOf,
   parseFrame,
   PERCH_VERSION,
@@ -44,6 +45,7 @@ export class RunnerLink {
   readonly #socket: HubSocket;
   #agents: AgentInfo[] = [];
   #isRegistered = false;
+  #lastReason = "";
   #graceTimer: ReturnType<typeof setTimeout> | null = null;
 
   constructor(options: RunnerLinkOptions) {
@@ -125,8 +127,7 @@ export class RunnerLink {
         void this.#onListAgents(message.requestId);
         return;
       case "error":
-        this.#options.write("warning", `the hub reports ${message.code}: ${message.message}`, { field: message.field });
-        if (!this.#isRegistered) this.#socket.reconnect(message.message);
+        this.#onError(message);
         return;
       case "ping":
         this.#send({ type: "pong" });
@@ -136,10 +137,21 @@ export class RunnerLink {
     }
   }
 
+  #onError(message: ErrorMessage): void {
+    const { write, onRefused } = this.#options;
+    write("warning", `the hub reports ${message.code}: ${message.message}`, { field: message.field });
+    if (this.#isRegistered) return;
+    // This runner's id belongs to another account: it will not be given to this one, however often it is asked for.
+    if (message.code === "not_found") onRefused("deleted", message.message);
+    else this.#socket.reconnect(message.message);
+  }
+
   #onRegistered(existingSessions: readonly string[]): void {
     this.#isRegistered = true;
     this.#socket.confirm();
-    this.#options.write("info", "connected to the hub", { runnerId: this.#options.runnerId });
+    const { name, runnerId, roots, target } = this.#options;
+    this.#options.write("info", `runner "${name}" is connected to ${target().hubUrl}`, { runnerId, roots });
+    this.#lastReason = "";
     this.#options.onRegistered();
     if (this.#graceTimer !== null) clearTimeout(this.#graceTimer);
     this.#graceTimer = setTimeout(() => {
@@ -166,7 +178,11 @@ export class RunnerLink {
   }
 
   #onClose(reason: string): void {
-    this.#options.write("info", `no connection to the hub: ${reason}`);
+    // Attempt after attempt fails for the same reason: that is said once.
+    if (this.#isRegistered || reason !== this.#lastReason) {
+      this.#options.write("info", `no connection to the hub, trying again: ${reason}`);
+    }
+    this.#lastReason = reason;
     this.#isRegistered = false;
     if (this.#graceTimer !== null) clearTimeout(this.#graceTimer);
     this.#graceTimer = null;

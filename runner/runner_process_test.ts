@@ -22,13 +22,17 @@ class TestRunner {
 
   start(): Deno.ChildProcess {
     const { program, args } = selfCommand(
-      ["runner", "--hub", this.hub.url, "--root", this.work, "--data-dir", this.dir.path, "--name", "test runner"],
+      [
+        "runner",
+        ...["--hub", this.hub.url, "--root", this.work, "--data-dir", this.dir.path, "--name", "test runner"],
+        "--exit-with-stdin",
+      ],
       selfOptions(),
     );
     this.#child = new Deno.Command(program, {
       args,
       env: { PERCH_API_KEY: "test-key" },
-      stdin: "null",
+      stdin: "piped",
       stdout: "null",
       stderr: "null",
     }).spawn();
@@ -70,6 +74,7 @@ class TestRunner {
       // It ended already.
     }
     await this.#child?.status;
+    await this.#child?.stdin.close().catch(() => {});
     for (const sessionId of this.#sessionIds) {
       // Whoever still answers there is a host of this test.
       const host = await this.hostStatus(sessionId).catch(() => null);
@@ -127,13 +132,21 @@ Deno.test("a session is started, prompted and stopped with its runner; a second 
 Deno.test("a killed daemon comes back and adopts the session that lived on; a killed host is told as lost", async () => {
   await using hub = new TestHub();
   await using runner = new TestRunner(hub);
-  runner.start();
+  const orphan = runner.start();
   await hub.until(() => hub.runner, "the runner to register");
   await runner.newSession("s-live");
   const before = await runner.hostStatus("s-live");
 
+  // Whoever started the runner is gone: the runner leaves, the session stays, the next runner adopts it.
+  await orphan.stdin.close();
+  assert.equal((await orphan.status).code, 0);
+  assert.equal((await runner.hostStatus("s-live")).pid, before.pid);
+  runner.start();
+  await hub.until(() => hub.runnerRegistrations === 2, "the next runner");
+  assert.deepEqual(hub.runner?.sessionIds, ["s-live"]);
+
   Deno.kill(runner.daemonPid(), "SIGKILL");
-  await hub.until(() => hub.runnerRegistrations === 2, "the daemon to come back");
+  await hub.until(() => hub.runnerRegistrations === 3, "the daemon to come back");
   assert.deepEqual(hub.runner?.sessionIds, ["s-live"], "adopted");
   assert.equal((await runner.hostStatus("s-live")).pid, before.pid, "the host lived on");
   assert.equal(hub.session("s-live").registrations, 1);

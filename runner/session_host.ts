@@ -21,7 +21,7 @@ import type { SessionLog } from "./session_log.ts";
 /** Most prompts that may wait for their turn (meta.queue's bound). */
 export const QUEUE_PROMPTS = 50;
 /** Longest time that the agent's stop may take before the session ends without it. It kills its process after 5 s. */
-const AGENT_STOP_MS = 8_000;
+const AGENT_STOP_MS = 6_000;
 const QUEUED_TEXT_CHARS = 2_000;
 /** Fact in the journal: the agent's own session id. */
 const RESUME_ID = "resumeId";

@@ -22,7 +22,9 @@ export const exitCodes = {
 const HEALTHY_MS = 60_000;
 const RESTART_BACKOFF = { firstMs: 1_000, maxMs: 60_000 };
 /** Longest time that a daemon may take to stop its sessions. */
-const STOP_MS = 25_000;
+const STOP_MS = 14_000;
+/** A runner that was orphaned a moment ago may still be leaving. */
+const LOCK_WAIT_MS = 2_000;
 
 export type NextStep = { do: "stop"; code: number } | { do: "restart"; delayMs: number; failures: number };
 
@@ -38,6 +40,8 @@ export interface SupervisorOptions {
   dataDir: DataDir;
   daemonCommand: SelfCommand;
   write: Log;
+  /** Resolves when whoever started the runner is gone: it then leaves, and the sessions stay. Null: it stays whatever happens. */
+  orphaned: Promise<void> | null;
 }
 
 /** Holder of the runner lock, as its file says. */
@@ -70,7 +74,7 @@ export function runningRunner(dataDir: DataDir): RunnerLockInfo | null {
 export async function runSupervisor(options: SupervisorOptions): Promise<number> {
   const { dataDir, write } = options;
   Deno.mkdirSync(dataDir.path, { recursive: true, mode: 0o700 });
-  using lock = FileLock.tryTake(dataDir.runnerLock);
+  using lock = await FileLock.take(dataDir.runnerLock, LOCK_WAIT_MS);
   if (!lock) {
     const pid = runningRunner(dataDir)?.supervisorPid;
     console.error(
@@ -80,7 +84,8 @@ export async function runSupervisor(options: SupervisorOptions): Promise<number>
     return exitCodes.alreadyRunning;
   }
   const stopping = new AbortController();
-  using _signals = onSignals(() => stopping.abort());
+  using _signals = onSignals(() => stopping.abort("stop"));
+  void options.orphaned?.then(() => stopping.abort("leave"));
   for (let failures = 0;;) {
     const startedAt = Date.now();
     const code = await runOnce(options, lock, stopping.signal);
@@ -107,7 +112,9 @@ async function runOnce(options: SupervisorOptions, lock: FileLock, stopping: Abo
   lock.write(JSON.stringify({ supervisorPid: Deno.pid, daemonPid: child.pid }));
   let killTimer: ReturnType<typeof setTimeout> | undefined;
   const stop = () => {
-    kill(child, "SIGTERM");
+    // Without its stdin the daemon leaves and the sessions stay; on SIGTERM it stops them.
+    if (stopping.reason === "leave") child.stdin.close().catch(() => {});
+    else kill(child, "SIGTERM");
     killTimer = setTimeout(() => {
       options.write("error", "the daemon did not stop in time and is killed");
       kill(child, "SIGKILL");

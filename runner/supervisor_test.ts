@@ -42,6 +42,7 @@ Deno.test("the supervisor restarts its daemon as the exit code says", async () =
       dataDir: dir,
       daemonCommand: { program: "sh", args: ["-c", script] },
       write: () => {},
+      orphaned: null,
     });
     assert.equal(code, exitCodes.giveUp);
     assert.equal(Deno.readTextFileSync(count).trim(), "3");

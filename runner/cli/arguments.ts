@@ -49,8 +49,14 @@ const runnerOptions: Record<string, OptionHelp> = {
 export const commands = {
   runner: {
     summary: "run the runner of this machine, until Ctrl-C",
-    usage: "perch runner [--hub URL] [--name NAME] [--root DIR]... [--data-dir DIR]",
-    options: runnerOptions,
+    usage: "perch runner [--hub URL] [--name NAME] [--root DIR]... [--data-dir DIR] [--exit-with-stdin]",
+    options: {
+      ...runnerOptions,
+      "exit-with-stdin": {
+        type: "boolean",
+        help: "leave when standard input ends, with the sessions running on (for programs that start a runner)",
+      },
+    },
   },
   login: {
     summary: "connect this machine to a hub",
@@ -94,6 +100,7 @@ export interface CommandValues {
   root?: string[];
   "data-dir"?: string;
   "no-open"?: boolean;
+  "exit-with-stdin"?: boolean;
   json?: boolean;
   session?: string;
 }
