@@ -124,9 +124,11 @@ function startRunner(url: string, dataDir: string, enrollment: string): Deno.Chi
       url,
       "--data-dir",
       dataDir,
+      "--exit-with-stdin",
     ],
     env: { PERCH_ENROLLMENT: enrollment },
-    stdin: "null",
+    // Held open and never written to: when this process dies without a word, the runner sees its end and leaves too.
+    stdin: "piped",
     stdout: "null",
     stderr: "inherit",
   }).spawn();
