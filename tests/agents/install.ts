@@ -20,6 +20,17 @@ const commands: Record<
     install: async (folder) => {
       await run(["npm", "pack", "@earendil-works/pi-coding-agent@1.5.2", "--silent"], folder);
       await run(["tar", "xzf", "earendil-works-pi-coding-agent-1.5.2.tgz"], folder);
+      // What pi loads extensions with.
+      await run([
+        "npm",
+        "install",
+        "--no-audit",
+        "--no-fund",
+        "--prefix",
+        folder,
+        "jiti@2.7.0",
+        "@silvia-odwyer/photon-node@0.3.4",
+      ], folder);
     },
   },
   kimi: {

@@ -149,7 +149,9 @@ function deltasOf(script: Script, body: Json, attempt: number): Delta[] {
         finish("stop"),
       ];
     case "cut":
-      return attempt === 1 ? [...words(replyText).slice(0, 4), { cut: true }] : [...words(replyText), finish("stop")];
+      return attempt === 1
+        ? [...words(replyText).slice(0, 4), { pauseMs: 50 }, { cut: true }]
+        : [...words(replyText), finish("stop")];
     case "think":
       return [
         ...words(thoughtText).map(({ content }) => ({ reasoning_content: content })),
