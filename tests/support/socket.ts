@@ -24,8 +24,8 @@ export function openSocket(url: string, headers: Record<string, string>): WebSoc
   return new (WebSocket as unknown as SocketClass)(url, { headers });
 }
 
-export function socketUrl(hub: { host: string }, namespace: Namespace): string {
-  return `ws://${hub.host}/ws/${namespace}?protocolVersion=${PROTOCOL_VERSION}`;
+export function socketUrl(hub: { host: string }, namespace: Namespace, version = PROTOCOL_VERSION): string {
+  return `ws://${hub.host}/ws/${namespace}?protocolVersion=${version}`;
 }
 
 export class Peer implements AsyncDisposable {
@@ -57,11 +57,16 @@ export class Peer implements AsyncDisposable {
   }
 
   /** Opens a socket of a namespace. Rejects when the upgrade is refused. */
-  static async open(hub: HubProcess, namespace: Namespace, headers = bearer(hub.apiKey)): Promise<Peer> {
-    const peer = new Peer(socketUrl(hub, namespace), headers);
+  static async open(
+    hub: HubProcess,
+    namespace: Namespace,
+    headers: Record<string, string> = bearer(hub.apiKey),
+    version = PROTOCOL_VERSION,
+  ): Promise<Peer> {
+    const peer = new Peer(socketUrl(hub, namespace, version), headers);
     const opened = Promise.withResolvers<void>();
     peer.socket.onopen = () => opened.resolve();
-    peer.closed.then(({ code }) => opened.reject(new Error(`/ws/${namespace} closed at once (${code})`)));
+    void peer.closed.then(({ code }) => opened.reject(new Error(`/ws/${namespace} closed at once (${code})`)));
     await within(opened.promise, `the opening of /ws/${namespace}`);
     return peer;
   }
