@@ -1,8 +1,15 @@
 /**
- * Keeps entries inside the limits: tool output at limits.toolOutputChars, the whole entry at limits.entryBytes. What is cut is said in
+ * Keeps what adapters write inside the limits and the schemas, whatever an agent sent: tool output at limits.toolOutputChars, the whole entry at limits.entryBytes. What is cut is said in
  * the entry itself. Pure.
  */
-import { type EntryBodies, type EntryKind, limits, type ToolContent } from "@/protocol/mod.ts";
+import {
+  type EntryBodies,
+  type EntryHead,
+  type EntryKind,
+  limits,
+  MetaPatch,
+  type ToolContent,
+} from "@/protocol/mod.ts";
 
 /** Longest stream text of an agent message or a thought. */
 export const MESSAGE_CHARS = 512 * 1024;
@@ -83,4 +90,43 @@ function cutStrings(value: unknown, maxChars: number): unknown {
     return { mediaType: record.mediaType, filename: record.filename, attachmentId: record.attachmentId };
   }
   return Object.fromEntries(Object.entries(record).map(([key, item]) => [key, cutStrings(item, maxChars)]));
+}
+
+/** Largest JSON of one field of a meta patch. */
+const META_FIELD_BYTES = 1024 * 1024;
+
+/** A head that the hub accepts: texts cut to their limits, times whole milliseconds. */
+export function soundHead(head: Omit<EntryHead, "textLength">): Omit<EntryHead, "textLength"> {
+  return {
+    status: head.status,
+    startedAt: soundTime(head.startedAt),
+    ...(head.endedAt === undefined ? {} : { endedAt: soundTime(head.endedAt) }),
+    ...(head.title === undefined ? {} : { title: head.title.slice(0, limits.titleChars) }),
+    ...(head.toolKind === undefined ? {} : { toolKind: head.toolKind.slice(0, 32) }),
+    ...(head.attention === undefined ? {} : { attention: head.attention }),
+  };
+}
+
+function soundTime(time: number): number {
+  return Number.isFinite(time) && time > 0 ? Math.floor(time) : 0;
+}
+
+/** The fields of a patch that the hub accepts, and for each other one a sentence that names it. */
+export function soundPatch(patch: MetaPatch): { sound: MetaPatch; refused: string[] } {
+  const refused: string[] = [];
+  const sound = Object.entries(patch).flatMap(([name, value]) => {
+    const schema = MetaPatch.shape[name as keyof MetaPatch];
+    if (value === undefined || schema === undefined) return [];
+    const parsed = schema.safeParse(value);
+    if (!parsed.success) {
+      const issue = parsed.error.issues[0];
+      refused.push(`${[name, ...issue?.path ?? []].join(".")}: ${issue?.message}`);
+      return [];
+    }
+    const bytes = jsonBytes(parsed.data);
+    if (bytes <= META_FIELD_BYTES) return [[name, parsed.data]];
+    refused.push(`${name}: ${bytes} bytes are over the limit of ${META_FIELD_BYTES}`);
+    return [];
+  });
+  return { sound: Object.fromEntries(sound), refused };
 }

@@ -43,7 +43,11 @@ export async function runHost(options: HostMainOptions): Promise<number> {
   const logTimer = setInterval(() => boundLogFile(dir.log), LOG_CHECK_MS);
 
   const journal = Journal.open(dir.journal, { warn: (message) => write("warning", message) });
-  await using log = new SessionLog({ sessionId: session.sessionId, journal });
+  await using log = new SessionLog({
+    sessionId: session.sessionId,
+    journal,
+    warn: (message) => write("warning", message),
+  });
   const env = Deno.env.toObject();
   for (const name of secretVariables) delete env[name];
   const host = new SessionHost({

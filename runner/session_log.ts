@@ -5,6 +5,7 @@
 import {
   type EntryBodies,
   type EntryKind,
+  Id,
   limits,
   type MetaPatch,
   type SessionMeta,
@@ -13,7 +14,7 @@ import {
 } from "@/protocol/mod.ts";
 import { ProducerLog, type ProducerWindow } from "@/protocol/log/mod.ts";
 import type { EntryDraft, SessionWriter } from "./agents/agent.ts";
-import { fitBody, MESSAGE_CHARS } from "./entry_size.ts";
+import { fitBody, MESSAGE_CHARS, soundHead, soundPatch } from "./entry_size.ts";
 import type { Journal } from "./journal.ts";
 import { streamText } from "./journal_index.ts";
 
@@ -34,12 +35,15 @@ export interface SessionLogOptions {
   sessionId: string;
   journal: Journal;
   window?: ProducerWindow;
+  /** Called for what cannot be written and was left out. */
+  warn?: (message: string) => void;
 }
 
 export class SessionLog implements SessionWriter {
   readonly journal: Journal;
   readonly #sessionId: string;
   readonly #window: ProducerWindow | undefined;
+  readonly #warn: (message: string) => void;
   #producer: ProducerLog;
   #sink: FrameSink | null = null;
   #epoch = 0;
@@ -54,6 +58,7 @@ export class SessionLog implements SessionWriter {
     this.journal = options.journal;
     this.#sessionId = options.sessionId;
     this.#window = options.window;
+    this.#warn = options.warn ?? (() => {});
     this.#producer = new ProducerLog(this.journal.index.lastSeq, this.#window);
   }
 
@@ -82,13 +87,12 @@ export class SessionLog implements SessionWriter {
       id: draft.id,
       index: known?.index ?? this.journal.index.nextIndex,
       kind: draft.kind,
-      head: {
-        ...draft.head,
-        ...(draft.head.title === undefined ? {} : { title: draft.head.title.slice(0, limits.titleChars) }),
-        textLength: streamText({ kind: draft.kind, body }).length,
-      },
+      head: { ...soundHead(draft.head), textLength: streamText({ kind: draft.kind, body }).length },
       body: { ...body },
     };
+    // What the hub would refuse must not get into the journal: it would be sent, and refused, for ever.
+    const id = Id.safeParse(entry.id);
+    if (!id.success) throw new Error(`entry id "${entry.id.slice(0, 200)}" ${id.error.issues[0]?.message}`);
     this.journal.appendRecord({ entry });
     this.#producer.append();
     this.#dirty.delete(entry.id);
@@ -138,8 +142,10 @@ export class SessionLog implements SessionWriter {
   }
 
   patchMeta(patch: MetaPatch): void {
-    if (Object.keys(patch).length === 0) return;
-    this.journal.appendRecord({ meta: patch });
+    const { sound, refused } = soundPatch(patch);
+    for (const reason of refused) this.#warn(`meta ${reason}; it was left out`);
+    if (Object.keys(sound).length === 0) return;
+    this.journal.appendRecord({ meta: sound });
     this.#producer.append();
     this.#schedulePump();
   }

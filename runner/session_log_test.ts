@@ -188,6 +188,43 @@ Deno.test("an entry over the size limit is cut to fit, with a marker", async () 
   });
 });
 
+Deno.test("what the hub would refuse never gets into the journal", async () => {
+  const directory = Deno.makeTempDirSync({ prefix: "perch-log-" });
+  const warnings: string[] = [];
+  await using hub = new TestHub();
+  await using log = new SessionLog({
+    sessionId: "s1",
+    journal: Journal.open(join(directory, "journal")),
+    warn: (message) => warnings.push(message),
+  });
+  using link = linkTo(hub, log);
+  log.patchMeta({
+    preview: "kept",
+    model: { provider: "p", id: "" },
+    thinkingLevel: { current: "x", levels: Array(17).fill("l") },
+    commands: Array.from({ length: 600 }, (_, i) => ({ name: `c${i}`, description: "d".repeat(2_000) })),
+  });
+  assert.equal(warnings.length, 3);
+  assert.match(warnings[0] ?? "", /^meta model\.id: /);
+  assert.match(warnings[1] ?? "", /^meta thinkingLevel\.levels: /);
+  assert.match(warnings[2] ?? "", /^meta commands: \d+ bytes are over/);
+  const head = {
+    status: "completed" as const,
+    startedAt: NaN,
+    endedAt: 12.7,
+    title: "t".repeat(600),
+    toolKind: "k".repeat(40),
+  };
+  log.upsert({ ...draft("a", "x"), head });
+  assert.throws(() => log.upsert(draft("no spaces", "x")), /entry id "no spaces" must hold only/);
+  link.connect();
+  await hub.until(() => hub.session("s1").acked === 2, "both records");
+  const sent = hub.session("s1").entries.get("a")?.head;
+  assert.deepEqual([sent?.startedAt, sent?.endedAt, sent?.title?.length, sent?.toolKind?.length], [0, 12, 512, 32]);
+  assert.equal(hub.session("s1").meta.preview, "kept");
+  Deno.removeSync(directory, { recursive: true });
+});
+
 Deno.test("appending to what is closed, unknown or does not stream is refused by name", async () => {
   await withLog((log) => {
     log.upsert(draft("a", "x", "completed"));
