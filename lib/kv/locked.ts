@@ -9,6 +9,9 @@ const maxWaitMs = 10_000;
 /** Longest pause between two tries; it is random up to this, so that isolates do not meet again. */
 const maxPauseMs = 25;
 
+/** Longest wait for one's turn. */
+const maxTurnMs = 2_000;
+
 function isLocked(error: unknown): boolean {
   return error instanceof Error && /database (table )?is locked/i.test(error.message);
 }
@@ -25,8 +28,15 @@ async function untilUnlocked<T>(operation: () => Promise<T>): Promise<T> {
   }
 }
 
-/** The same KV, whose reads of single keys and writes wait while another isolate writes. */
-export function waitWhenLocked(kv: Deno.Kv): Deno.Kv {
+/**
+ * The same KV, whose reads of single keys and writes wait while another isolate writes. With `turns`, a name that all
+ * isolates of the process share for this database, writers also queue up for a Web Lock first: two isolates that write
+ * without a pause then wait 4 ms at most, where SQLite alone, which wakes waiters by chance, let one wait for 1.2 s. It costs
+ * a fifth of a millisecond a commit, so an isolate that is alone goes without.
+ */
+export function waitWhenLocked(kv: Deno.Kv, turns: string | null = null): Deno.Kv {
+  const write = <T>(operation: () => Promise<T>): Promise<T> =>
+    turns === null ? untilUnlocked(operation) : inTurn(turns, () => untilUnlocked(operation));
   return new Proxy(kv, {
     get(target, name) {
       // Methods of the class behind Deno.Kv need the real object as `this`.
@@ -36,14 +46,34 @@ export function waitWhenLocked(kv: Deno.Kv): Deno.Kv {
         return () => {
           const atomic = target.atomic();
           const commit = atomic.commit.bind(atomic);
-          atomic.commit = () => untilUnlocked(commit);
+          atomic.commit = () => write(commit);
           return atomic;
         };
       }
       if (name === "get" || name === "getMany" || name === "set" || name === "delete") {
-        return (...args: unknown[]) => untilUnlocked(() => Promise.resolve(member.apply(target, args)));
+        const run = name === "get" || name === "getMany" ? untilUnlocked : write;
+        return (...args: unknown[]) => run(() => Promise.resolve(member.apply(target, args)));
       }
       return member.bind(target);
     },
   });
+}
+
+/** Runs `operation` when it is its turn, or without one when the turn does not come: SQLite's own lock is the real guard. */
+async function inTurn<T>(turns: string, operation: () => Promise<T>): Promise<T> {
+  const giveUp = new AbortController();
+  const timer = setTimeout(() => giveUp.abort(), maxTurnMs);
+  let hasBegun = false;
+  try {
+    return await navigator.locks.request(turns, { signal: giveUp.signal }, () => {
+      hasBegun = true;
+      clearTimeout(timer);
+      return operation();
+    });
+  } catch (error) {
+    if (hasBegun || !giveUp.signal.aborted) throw error;
+    return await operation();
+  } finally {
+    clearTimeout(timer);
+  }
 }

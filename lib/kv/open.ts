@@ -2,16 +2,22 @@
 import { dirname } from "node:path";
 import { waitWhenLocked } from "./locked.ts";
 
+export interface OpenKvOptions {
+  /** How many isolates of this process open the same file. With more than one their writes take turns. Default: 1. */
+  isolates?: number;
+}
+
 /**
  * Opens Deno KV at `location`: a file path (embedded SQLite; its folder is made with mode 0700), ":memory:", an http(s)
  * URL of a KV Connect server (denokv; token in DENO_KV_ACCESS_TOKEN), or undefined for the platform's own database.
  * Operations wait while another isolate writes (locked.ts). Throws an Error that names the location and says what to do when it cannot be opened.
  */
-export async function openKv(location?: string): Promise<Deno.Kv> {
+export async function openKv(location?: string, options: OpenKvOptions = {}): Promise<Deno.Kv> {
   const isFile = location !== undefined && location !== ":memory:" && !/^https?:\/\//.test(location);
   try {
     if (isFile) await Deno.mkdir(dirname(location), { recursive: true, mode: 0o700 });
-    return waitWhenLocked(await Deno.openKv(location));
+    const isShared = isFile && (options.isolates ?? 1) > 1;
+    return waitWhenLocked(await Deno.openKv(location), isShared ? `perch-kv:${location}` : null);
   } catch (error) {
     const reason = error instanceof Error ? error.message : String(error);
     const advice = isFile

@@ -2,7 +2,13 @@ import assert from "node:assert/strict";
 import fc from "fast-check";
 import { type Entry, type Event, initialMeta, limits, patchMeta, type SessionMeta } from "@/protocol/mod.ts";
 import { faultyKv, seededFaults } from "@/lib/kv/testing.ts";
-import { EntryTooLargeError, IndexConflictError, LogGapError, SessionNotFoundError } from "./errors.ts";
+import {
+  EntryTooLargeError,
+  IndexConflictError,
+  LogGapError,
+  LogQueueFullError,
+  SessionNotFoundError,
+} from "./errors.ts";
 import { allKeys, entryEvent, metaEvent, registered, registerOf, withStore } from "./testing.ts";
 import { openSessionStore } from "./store.ts";
 import { type ProducerLease, type SessionLogStore, StaleEpochError } from "./types.ts";
@@ -280,6 +286,22 @@ Deno.test("wrong records are typed errors and nothing of their call is written; 
     // Records sent again are skipped, and the log goes on.
     assert.equal(await log.commit(lease, [entryEvent(lease, 3, 2, "three"), entryEvent(lease, 4, 3, "four")]), 4);
     assert.equal(await log.commit(lease, [entryEvent(lease, 4, 3, "four")]), 4);
+  });
+});
+
+Deno.test("more than a producer may have unacknowledged is refused while it waits", async () => {
+  await withStore(async ({ store }) => {
+    const lease = await registered(store, "u", registerOf("s"));
+    const records = (from: number, count: number) =>
+      Array.from({ length: count }, (_, n) => entryEvent(lease, from + n, from + n - 1, "x"));
+    const first = store.log.commit(lease, records(1, 2 * limits.unackedRecords));
+    const second = store.log.commit(lease, records(2 * limits.unackedRecords + 1, 1));
+    await assert.rejects(second, LogQueueFullError);
+    assert.equal(await first, 2 * limits.unackedRecords);
+    assert.equal(
+      await store.log.commit(lease, records(2 * limits.unackedRecords + 1, 1)),
+      2 * limits.unackedRecords + 1,
+    );
   });
 });
 

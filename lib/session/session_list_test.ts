@@ -1,5 +1,9 @@
 import assert from "node:assert/strict";
 import { initialMeta } from "@/protocol/mod.ts";
+import { keys } from "@/lib/kv/keys.ts";
+import { KvLease } from "@/lib/kv/lease.ts";
+import type { IsolateRow } from "@/lib/mesh/lease.ts";
+import { openSessionStore } from "./store.ts";
 import { SessionExistsError } from "./errors.ts";
 import { allKeys, entryEvent, metaEvent, registered, registerOf, runnerOf, withStore } from "./testing.ts";
 
@@ -173,6 +177,22 @@ Deno.test("another user's session answers as not found", async () => {
     });
     assert.deepEqual(await store.sessions.list("other"), []);
     assert.deepEqual((await store.sessions.list("u")).map(({ sessionId }) => sessionId), ["s"]);
+  });
+});
+
+Deno.test("without a mesh, whether a producer's isolate lives is read from its lease", async () => {
+  await withStore(async ({ kv, clock }) => {
+    await using store = openSessionStore({ kv, now: () => clock.now });
+    await registered(store, "u", registerOf("s"));
+    const isActive = async () => (await store.sessions.info("u", "s"))?.isActive;
+    assert.equal(await isActive(), false);
+    await new KvLease<IsolateRow>(kv, keys.isolate.lease("iso"), { isolateId: "iso", slot: "hub", boot: "1" }, {
+      leaseMs: 15_000,
+      now: () => clock.now,
+    }).acquire();
+    assert.equal(await isActive(), true);
+    clock.now += 15_000;
+    assert.equal(await isActive(), false);
   });
 });
 
