@@ -58,6 +58,10 @@ export async function runHost(options: HostMainOptions): Promise<number> {
   });
   if (session.sessionName !== null && journal.index.metaSeq === 0) host.writer.setTitle(session.sessionName, "user");
 
+  if (journal.damage.length > 0) {
+    host.writer.notice("warning", "part of this session's record was damaged on disk", journal.damage.join("\n"));
+  }
+
   let handedOver: HubTarget | null = null;
   let isDeleted = false;
   using link = new RelayLink({

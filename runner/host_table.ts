@@ -29,14 +29,18 @@ export interface HostTableOptions {
   env: Record<string, string>;
   target(): HubTarget | null;
   write: Log;
-  /** A host that was live is gone, and this is how it ended. */
+  /** A session has no host (any more), and this is how it ended. */
   onEnded(sessionId: string, end: SessionEnd): void;
+  /** As HOST_STOP_MS. */
+  hostStopMs?: number;
 }
 
 interface LiveHost {
   sessionId: string;
   dir: SessionDir;
   client: ControlClient;
+  /** Known once the host has answered. */
+  pid: number | null;
   /** Resolves when the process is gone and its end is known. */
   ended: Promise<SessionEnd>;
 }
@@ -158,7 +162,9 @@ export class HostTable {
 
   #watch(sessionId: string, dir: SessionDir, client: ControlClient): void {
     const ended = client.gone.then(() => this.#gone(sessionId, dir));
-    this.#live.set(sessionId, { sessionId, dir, client, ended });
+    const host: LiveHost = { sessionId, dir, client, pid: null, ended };
+    this.#live.set(sessionId, host);
+    client.request({ type: "status" }).then((status) => host.pid = status?.pid ?? null, () => {});
     ended.catch((error) => this.#options.write("error", `watching ${sessionId} failed: ${errorText(error)}`));
   }
 
@@ -229,17 +235,21 @@ export class HostTable {
     }
   }
 
-  /** Ends a session: its agent is stopped, its end goes to the hub. Rejects when the host does not end in time. */
+  /** Ends a session: its agent is stopped, its end goes to the hub. A host that does not end in time is killed. */
   async stop(sessionId: string, reason: SessionEnd["reason"]): Promise<void> {
     const host = this.#live.get(sessionId);
-    if (!host) return;
+    if (!host) {
+      this.#options.onEnded(sessionId, this.endOf(sessionId) ?? { reason, at: Date.now() });
+      return;
+    }
     // The host may be gone before it answers; what counts is that it goes.
     host.client.request({ type: "stop", reason }).catch(() => {});
-    const late = Promise.withResolvers<"late">();
-    const timer = setTimeout(() => late.resolve("late"), HOST_STOP_MS);
-    const outcome = await Promise.race([host.ended, late.promise]);
-    clearTimeout(timer);
-    if (outcome === "late") throw new Error("the session's process did not end in time");
+    if (await endsWithin(host.ended, this.#options.hostStopMs ?? HOST_STOP_MS)) return;
+    this.#options.write("error", "a session's process does not end and is killed", { sessionId, pid: host.pid });
+    const end: SessionEnd = { reason, detail: "its process did not end by itself and was killed", at: Date.now() };
+    if (!readEndedFile(host.dir)) writeEndedFile(host.dir, { end, isSettled: false, isDeleted: false });
+    if (host.pid !== null) Deno.kill(host.pid, "SIGKILL");
+    if (!await endsWithin(host.ended, HOST_STOP_MS)) throw new Error("the session's process cannot be ended");
   }
 
   /** Ends every session, at the same time. */
@@ -261,6 +271,16 @@ export class HostTable {
 
   [Symbol.dispose](): void {
     this.close();
+  }
+}
+
+async function endsWithin(ended: Promise<unknown>, maxMs: number): Promise<boolean> {
+  const late = Promise.withResolvers<false>();
+  const timer = setTimeout(() => late.resolve(false), maxMs);
+  try {
+    return await Promise.race([ended.then(() => true), late.promise]);
+  } finally {
+    clearTimeout(timer);
   }
 }
 

@@ -121,8 +121,8 @@ export class HostWriter implements SessionWriter {
   #activity(attention: number, isCompacting: boolean): Activity {
     const phase = this.#phase();
     if (phase.isEnded) return "ended";
-    if (!phase.isStarted) return "starting";
     if (attention > 0) return "waiting";
+    if (!phase.isStarted) return "starting";
     return phase.isTurnRunning || isCompacting ? "working" : "idle";
   }
 

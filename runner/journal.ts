@@ -33,7 +33,7 @@ export interface JournalOptions {
 
 export class Journal {
   readonly index: JournalIndex;
-  /** What was wrong with the file when it was opened, one sentence each. */
+  /** Which lines were damaged when the file was opened, one sentence each. A torn end is no damage: it is what a crash leaves. */
   readonly damage: readonly string[];
   readonly #path: string;
   readonly #options: JournalOptions;
@@ -41,7 +41,8 @@ export class Journal {
   /** A handle of its own for fdatasync: Deno refuses synchronous calls on a handle while an asynchronous one runs. */
   #syncFile: Deno.FsFile;
   #bytes: number;
-  #liveBytes = 0;
+  /** At this size the next look is taken at how much of the file is still needed. */
+  #measureAtBytes = 0;
   /** JSON of records as it stands in the file, without checksum. */
   readonly #cache = new Map<number, string>();
   #cacheBytes = 0;
@@ -64,7 +65,11 @@ export class Journal {
     this.index = index;
     this.damage = damage;
     this.#options = options;
-    this.#liveBytes = this.#measureLive();
+    this.#measureAtBytes = this.#compactMinBytes;
+  }
+
+  get #compactMinBytes(): number {
+    return this.#options.compactMinBytes ?? COMPACT_MIN_BYTES;
   }
 
   /** Opens a journal, or begins one. The caller holds the session's lock. Throws when the file cannot be read or written. */
@@ -73,6 +78,7 @@ export class Journal {
     try {
       const loaded = loadJournal(readAllSync(file));
       for (const message of loaded.damage) options.warn?.(`${path}: ${message}`);
+      if (loaded.tornBytes > 0) options.warn?.(`${path}: ${loaded.tornBytes} bytes of a torn write were dropped`);
       file.truncateSync(loaded.keptBytes);
       file.seekSync(loaded.keptBytes, Deno.SeekMode.Start);
       const journal = new Journal(path, file, loaded.keptBytes, loaded.index, loaded.damage, options);
@@ -103,12 +109,11 @@ export class Journal {
       this.#file.seekSync(this.#bytes, Deno.SeekMode.Start);
       throw new Error(`cannot write the journal ${this.#path}: ${error instanceof Error ? error.message : error}`);
     }
-    const replaced = line.t === "record" && line.entry ? this.index.entries.get(line.entry.id)?.span.bytes ?? 0 : 0;
     this.index.apply(line, { offset: this.#bytes, bytes: bytes.length });
     this.#bytes += bytes.length;
     if (line.t === "record") this.#remember(line.seq, withoutType(json));
-    if (line.t !== "acked") this.#liveBytes += bytes.length - replaced;
-    this.#scheduleSync();
+    // What the hub has is only a hint: it says so itself at the next registration.
+    if (line.t !== "acked") this.#scheduleSync();
   }
 
   /** Appends a record under the next seq and returns that. */
@@ -155,16 +160,16 @@ export class Journal {
       this.#cache.delete(next);
     }
     this.append({ t: "acked", seq });
-    if (this.#bytes >= (this.#options.compactMinBytes ?? COMPACT_MIN_BYTES) && this.#isMostlyDead()) this.compact();
+    if (this.#bytes >= this.#measureAtBytes && this.#isMostlyDead()) this.compact();
   }
 
   #isMostlyDead(): boolean {
-    if (this.#bytes <= COMPACT_FACTOR * this.#liveBytes) return false;
-    // The running estimate counts every delta and patch as alive; measure before the work is done.
-    this.#liveBytes = this.#measureLive();
-    return this.#bytes > COMPACT_FACTOR * this.#liveBytes;
+    const liveBytes = this.#measureLive();
+    this.#measureAtBytes = Math.max(this.#compactMinBytes, this.#bytes * 1.25, COMPACT_FACTOR * liveBytes);
+    return this.#bytes > COMPACT_FACTOR * liveBytes;
   }
 
+  /** Bytes that a compacted file would have, roughly. */
   #measureLive(): number {
     let bytes = JSON.stringify(this.index.meta).length;
     for (const ref of this.index.entries.values()) bytes += ref.span.bytes;
@@ -241,7 +246,7 @@ export class Journal {
       this.index.apply(line, { offset: at, bytes });
       at += bytes;
     });
-    this.#liveBytes = this.#measureLive();
+    this.#measureAtBytes = Math.max(this.#compactMinBytes, COMPACT_FACTOR * this.#bytes);
     // An fdatasync may be running on the old file.
     this.#syncing = this.#syncing.finally(() => oldSyncFile.close());
   }
@@ -305,6 +310,7 @@ export interface LoadedJournal {
   index: JournalIndex;
   /** Bytes of the file up to the end of its last whole line; what follows is a torn write. */
   keptBytes: number;
+  tornBytes: number;
   isWithoutHeader: boolean;
   damage: string[];
 }
@@ -326,8 +332,8 @@ export function loadJournal(bytes: Uint8Array): LoadedJournal {
     }
     offset = end + 1;
   }
-  if (offset < bytes.length) damage.push(`the last ${bytes.length - offset} bytes are a torn write and were dropped`);
-  return { index, keptBytes: offset, isWithoutHeader: offset > 0 && !hasHeader, damage };
+  const tornBytes = bytes.length - offset;
+  return { index, keptBytes: offset, tornBytes, isWithoutHeader: offset > 0 && !hasHeader, damage };
 }
 
 /** `{"t":"record","seq":1,…}` without the braces and the type. */

@@ -279,7 +279,9 @@ export class SessionHost {
       const winner = entry.body.answer?.by;
       throw new Rejection(winner ? `already answered by ${winner}` : "the agent does not wait for this any more");
     }
-    const answered = this.#readyAgent().answer({ ...command, op, by });
+    // Asked for by an agent that may still be starting: it waits for this to go on.
+    if (!this.#agent) throw new Rejection("the agent is not running");
+    const answered = this.#agent.answer({ ...command, op, by });
     this.#answering.set(entryId, answered.then(noop, noop));
     try {
       await answered;

@@ -146,6 +146,19 @@ Deno.test("the first answer counts; the second hears who won", async () => {
   assert.equal(unknown.reason, "there is no such question");
 });
 
+Deno.test("an agent may ask while it starts, and is answered", async () => {
+  await using f = new Fixture();
+  const starting = f.host.start();
+  f.agent.asks("trust");
+  assert.equal(f.meta.activity, "waiting");
+  const answer: SessionCommand = { kind: "answer", entryId: "trust", outcome: "selected", optionId: "yes" };
+  assert.equal((await f.deliver(answer)).status, "applied");
+  assert.equal(f.meta.activity, "starting");
+  f.agent.nowStarted();
+  await starting;
+  assert.equal(f.meta.activity, "idle");
+});
+
 Deno.test("cancelling ends the turn and does nothing when idle", async () => {
   await using f = await new Fixture().started();
   assert.equal((await f.deliver({ kind: "cancel" })).status, "applied");

@@ -81,7 +81,7 @@ export class SessionLog implements SessionWriter {
     const body = fitBody(draft.kind, draft.body);
     const known = this.journal.index.entries.get(draft.id);
     if (known && known.kind !== draft.kind) {
-      throw new Error(`entry ${draft.id} is a ${known.kind} and cannot become a ${draft.kind}`);
+      throw new Error(`entry ${draft.id} is of kind ${known.kind} and cannot become ${draft.kind}`);
     }
     const entry: WireEntry = {
       id: draft.id,
@@ -107,7 +107,7 @@ export class SessionLog implements SessionWriter {
       const known = this.journal.index.entries.get(entryId);
       throw new Error(
         `cannot append to entry ${entryId}: ${
-          known ? `a ${known.kind} that is ${known.status}` : "there is no such entry"
+          known ? `it is ${known.status}, of kind ${known.kind}` : "there is no such entry"
         }`,
       );
     }

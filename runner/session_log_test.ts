@@ -228,11 +228,11 @@ Deno.test("what the hub would refuse never gets into the journal", async () => {
 Deno.test("appending to what is closed, unknown or does not stream is refused by name", async () => {
   await withLog((log) => {
     log.upsert(draft("a", "x", "completed"));
-    assert.throws(() => log.append("a", "y"), /entry a: a agent_message that is completed/);
+    assert.throws(() => log.append("a", "y"), /entry a: it is completed, of kind agent_message/);
     assert.throws(() => log.append("zz", "y"), /entry zz: there is no such entry/);
     assert.throws(
       () => log.upsert({ ...draft("a", "x"), kind: "thought" }),
-      /is a agent_message and cannot become a thought/,
+      /is of kind agent_message and cannot become thought/,
     );
     assert.equal(streamText(log.journal.entry("a") as never), "x");
     return Promise.resolve();
