@@ -15,11 +15,6 @@ export function isMeshGap(payload: MeshPayload): payload is MeshGap {
   return typeof payload === "object" && payload !== null && (payload as { type?: unknown }).type === "mesh_gap";
 }
 
-export function isMeshIsolateGone(payload: MeshPayload): payload is MeshIsolateGone {
-  return typeof payload === "object" && payload !== null &&
-    (payload as { type?: unknown }).type === "mesh_isolate_gone";
-}
-
 /** Messages between isolates, as JSON arrays; the first element names them. */
 export type Message =
   | ["hello", Topic[], boolean] // a (re)joining isolate: its interest, and whether it was here before
