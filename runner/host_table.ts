@@ -152,6 +152,7 @@ export class HostTable {
         this.#watch(sessionId, dir, client);
         return;
       }
+      this.#starting.delete(sessionId);
       const isEndedAlready = readEndedFile(dir) !== null;
       const end = await this.#gone(sessionId, dir);
       if (!isEndedAlready) throw new Error(`the session's process did not start: ${end.detail || "it left no log"}`);
