@@ -59,7 +59,7 @@ export async function ensureAgent(name: RealAgent): Promise<string[]> {
     });
   }
   if (!await isThere()) throw new Error(`${name} was installed, but ${path} is not there`);
-  return [Deno.execPath(), "run", "-A", "--no-config", path, ...args];
+  return [Deno.execPath(), "run", "-A", "--no-config", "--node-modules-dir=manual", path, ...args];
 }
 
 async function run(command: string[], cwd: string): Promise<void> {
