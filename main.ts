@@ -16,7 +16,7 @@ import { contentSecurityPolicy, securityHeaders } from "./fresh.config.ts";
 const environment = readEnvironment(Deno.env.toObject());
 const isHttps = environment.publicUrl?.startsWith("https:") ?? false;
 const isolateId = crypto.randomUUID();
-const kv = await openKv(environment.kvLocation);
+const kv = await openKv(environment.kvLocation, { isolates: environment.isolates });
 const isEmbedded = environment.kvLocation?.startsWith("http") === false;
 // Only one process opens an embedded database, so whatever an earlier one left behind is dead.
 const boot = Deno.env.get("PERCH_BOOT_ID") ?? isolateId;
