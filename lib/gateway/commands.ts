@@ -9,6 +9,7 @@ import {
 } from "@/protocol/mod.ts";
 import { errorText } from "@/lib/log.ts";
 import type { Principal } from "@/lib/principal.ts";
+import { InboxTargetError } from "@/lib/session/errors.ts";
 import { InboxFullError, type InboxTarget } from "@/lib/session/types.ts";
 import { callIsolate, type GatewayContext, GatewayError } from "./context.ts";
 import type { SessionTopicMessage } from "./topics.ts";
@@ -88,6 +89,8 @@ async function store(
   try {
     status = await ctx.store.inbox.put(target, principal.userId, command);
   } catch (error) {
+    // Deleted since it was looked up.
+    if (error instanceof InboxTargetError) throw new GatewayError("not_found", error.message);
     if (!(error instanceof InboxFullError)) throw error;
     throw new GatewayError("rate_limited", `${limits.inboxCommands} commands wait already; cancel some or wait`);
   }

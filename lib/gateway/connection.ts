@@ -17,7 +17,7 @@ export type Namespace = "relay" | "runner" | "viewer" | "hub" | "runners";
 
 /** Error replies that a socket may cause at once; each second it wins back one tenth. Beyond it the socket is closed. */
 const ERROR_BURST = 50;
-/** Bytes that may wait in a socket that has no better way to fall behind (all but viewers): beyond it, it is closed. */
+/** Bytes that may wait in a socket: beyond it, it is closed. Viewers and lists are held back long before. */
 const MAX_BUFFERED_BYTES = 2 * limits.frameBytes;
 /** Characters written between two looks at the socket's bufferedAmount. */
 const BUFFER_CHECK_CHARS = 64 * 1024;
@@ -205,7 +205,7 @@ export class Connection implements Flushable {
     if (this.#isClosed || this.#socket.readyState !== WebSocket.OPEN) return;
     this.#socket.send(text);
     this.#charsSinceCheck += text.length;
-    if (this.#charsSinceCheck < BUFFER_CHECK_CHARS || this.namespace === "viewer") return;
+    if (this.#charsSinceCheck < BUFFER_CHECK_CHARS) return;
     this.#charsSinceCheck = 0;
     if (this.#socket.bufferedAmount > MAX_BUFFERED_BYTES) {
       this.close(closeCodes.protocolError, `did not read ${MAX_BUFFERED_BYTES} bytes`);

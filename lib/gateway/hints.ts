@@ -4,8 +4,8 @@ import type { SessionTopicMessage, UserTopicMessage } from "./topics.ts";
 
 /** Changes of a session within this time are told once. */
 const COALESCE_MS = 100;
-/** A change that only made the session newer (unread, last activity) may wait this long. */
-const LAZY_MS = 1_000;
+/** Records without a change of the row can still make the session unread: that may wait this long. */
+const LAZY_MS = 2_000;
 
 export class Hints {
   readonly #mesh: Mesh;

@@ -9,6 +9,8 @@ import { isIsolateGone, type UserTopicMessage } from "./topics.ts";
 const COALESCE_MS = 50;
 /** A first read or a later one that failed is tried again after this time. */
 const RETRY_MS = 1_000;
+/** When more items changed at once, the whole list is read instead. */
+const MAX_SINGLE_READS = 200;
 /** Bytes that may wait in the socket before changes are held back. */
 const MAX_BUFFERED_BYTES = 1024 * 1024;
 
@@ -55,7 +57,8 @@ class ListFeed<Item> {
   /** An isolate that died held hosts and runners that are not connected any more. */
   readonly #isolates: { [Symbol.dispose](): void };
   #connection: Connection | null = null;
-  #known = new Set<string>();
+  /** What was last sent of each item, as JSON. */
+  #sent = new Map<string, string>();
   #changed = new Set<string>();
   /** The whole list must be read: at first, and when hints may have been lost. */
   #isStale = true;
@@ -113,7 +116,7 @@ class ListFeed<Item> {
     this.#changed.clear();
     let delayMs = COALESCE_MS;
     try {
-      if (this.#isStale) await this.#readAll();
+      if (this.#isStale || ids.length > MAX_SINGLE_READS) await this.#readAll();
       else await Promise.all(ids.map((id) => this.#readOne(id)));
     } catch (error) {
       this.#ctx.log.warn("list_read_failed", { namespace: this.#kind.namespace, error: errorText(error) });
@@ -129,7 +132,7 @@ class ListFeed<Item> {
     this.#isStale = false;
     try {
       const items = await this.#kind.readAll(this.#ctx, this.#userId);
-      this.#known = new Set(items.map((item) => this.#kind.idOf(item)));
+      this.#sent = new Map(items.map((item) => [this.#kind.idOf(item), JSON.stringify(item)]));
       this.#connection?.send(this.#kind.all(items));
     } catch (error) {
       this.#isStale = true;
@@ -139,9 +142,14 @@ class ListFeed<Item> {
 
   async #readOne(id: string): Promise<void> {
     const item = await this.#kind.readOne(this.#ctx, this.#userId, id);
-    if (item !== null) {
-      this.#connection?.send(this.#known.has(id) ? this.#kind.changed(item) : this.#kind.added(item));
-      this.#known.add(id);
-    } else if (this.#known.delete(id)) this.#connection?.send(this.#kind.removed(id));
+    if (item === null) {
+      if (this.#sent.delete(id)) this.#connection?.send(this.#kind.removed(id));
+      return;
+    }
+    const json = JSON.stringify(item);
+    const earlier = this.#sent.get(id);
+    if (earlier === json) return;
+    this.#sent.set(id, json);
+    this.#connection?.send(earlier === undefined ? this.#kind.added(item) : this.#kind.changed(item));
   }
 }

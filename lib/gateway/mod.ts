@@ -2,7 +2,7 @@
 import { closeCodes } from "@/protocol/mod.ts";
 import type { Counters } from "@/lib/counters.ts";
 import type { HubConfig } from "@/lib/hub.ts";
-import type { Log } from "@/lib/log.ts";
+import { errorText, type Log } from "@/lib/log.ts";
 import type { Mesh } from "@/lib/mesh/types.ts";
 import type { Principal } from "@/lib/principal.ts";
 import type { SessionStore } from "@/lib/session/types.ts";
@@ -87,7 +87,14 @@ export class Gateways {
     }
     const refusal = versionRefusal(new URL(req.url).searchParams.get("protocolVersion"));
     // Heartbeats are messages of the protocol, so the runtime's own are not needed.
-    const { socket, response } = Deno.upgradeWebSocket(req, { idleTimeout: 0 });
+    let upgraded: Deno.WebSocketUpgrade;
+    try {
+      upgraded = Deno.upgradeWebSocket(req, { idleTimeout: 0 });
+    } catch (error) {
+      counters.add("upgrades_refused", "not_websocket");
+      return Response.json({ error: { code: "not_websocket", message: errorText(error) } }, { status: 400 });
+    }
+    const { socket, response } = upgraded;
     socket.binaryType = "arraybuffer";
     socket.onopen = () => {
       if (refusal !== null) {
@@ -113,6 +120,8 @@ export class Gateways {
         connection.close(closeCodes.goingAway, "the hub is shutting down");
       }
     }
+    for (const user of this.#users.values()) user[Symbol.dispose]();
+    this.#users.clear();
     await Promise.allSettled(detached);
     await presence[Symbol.asyncDispose]();
     hints[Symbol.dispose]();

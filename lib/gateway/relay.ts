@@ -4,6 +4,7 @@ import {
   type CommandResult,
   type Delta,
   type Event,
+  limits,
   type MessageOf,
   type ParsedFrame,
   type Register,
@@ -20,6 +21,9 @@ import type { SessionTopicMessage } from "./topics.ts";
 import { versionRefusal } from "./upgrade.ts";
 
 type RelayMessage = MessageOf<typeof relayClient>;
+
+/** Receipts of one host that may be on their way to KV. */
+const MAX_RECEIPTS = 2 * limits.inboxCommands;
 
 /** Serves one session host on an open socket. */
 export const acceptRelay: SocketAcceptor = (ctx, socket, principal) => {
@@ -44,6 +48,7 @@ class RelayHost {
   readonly #ctx: GatewayContext;
   #live: LiveSession | null = null;
   #isRegistering = false;
+  #receipts = 0;
 
   constructor(ctx: GatewayContext) {
     this.#ctx = ctx;
@@ -170,6 +175,14 @@ class RelayHost {
 
   #settle(result: CommandResult): void {
     const live = this.#live;
+    if (this.#receipts >= MAX_RECEIPTS) {
+      this.connection.sendError({
+        code: "rate_limited",
+        message: `${MAX_RECEIPTS} receipts are being stored; send this one when the command is delivered again`,
+        ref: result.op,
+      });
+      return;
+    }
     if (live === null) {
       this.connection.sendError({
         code: "invalid_message",
@@ -178,11 +191,12 @@ class RelayHost {
       });
       return;
     }
+    this.#receipts++;
     settleCommand(this.#ctx, `session:${live.sessionId}`, live.lease.userId, result).catch((error) => {
       // The command stays in the inbox: it is delivered again at the next registration, and answered again.
       this.#ctx.log.warn("settle_failed", { sessionId: live.sessionId, error: errorText(error) });
       this.connection.sendError({ code: "unavailable", message: "the receipt could not be stored", ref: result.op });
-    });
+    }).finally(() => this.#receipts--);
   }
 
   async #ended(end: SessionEnd): Promise<void> {

@@ -154,8 +154,10 @@ export class Room implements Flushable {
   }
 
   #receiveFrame(frame: SessionFrame): void {
-    for (const seat of this.#seats) {
-      if (seat.state === "attaching" && !seat.buffer.push(frame)) seat.mustRestart = true;
+    if (this.#seats.size > this.#live.size) {
+      for (const seat of this.#seats) {
+        if (seat.state === "attaching" && !seat.buffer.push(frame)) seat.mustRestart = true;
+      }
     }
     if (this.#live.size > 0) this.#push({ text: frame.text, count: frame.count });
   }

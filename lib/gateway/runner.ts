@@ -19,6 +19,9 @@ import { versionRefusal } from "./upgrade.ts";
 type RunnerMessage = MessageOf<typeof runnerClient>;
 type Registration = z.infer<typeof RegisterRunner>;
 
+/** Messages of one runner that may be on their way to KV: a daemon that starts reports each of its dead sessions. */
+const MAX_ACTIONS = 10_000;
+
 /** Serves one runner daemon on an open socket. */
 export const acceptRunner: SocketAcceptor = (ctx, socket, principal) => {
   const daemon = new RunnerDaemon(ctx);
@@ -42,6 +45,7 @@ class RunnerDaemon {
   readonly #ctx: GatewayContext;
   #live: LiveRunner | null = null;
   #isRegistering = false;
+  #actions = 0;
 
   constructor(ctx: GatewayContext) {
     this.#ctx = ctx;
@@ -84,10 +88,15 @@ class RunnerDaemon {
   closed(): void {
     const live = this.#live;
     this.#live = null;
-    if (live !== null) this.#run("release", () => live.detach());
+    live?.detach().catch((error) => this.#ctx.log.warn("release_failed", { error: errorText(error) }));
   }
 
   async #run(what: string, action: () => Promise<void>): Promise<void> {
+    if (this.#actions >= MAX_ACTIONS) {
+      this.connection.sendError({ code: "rate_limited", message: `${what}: ${MAX_ACTIONS} messages are being stored` });
+      return;
+    }
+    this.#actions++;
     try {
       await action();
     } catch (error) {
@@ -95,6 +104,8 @@ class RunnerDaemon {
       this.connection.sendError({ code: "unavailable", message: `${what}: the hub cannot store this now` });
       // A runner registers again when it reconnects; without a registration it could do nothing here.
       if (what === "register_runner") this.connection.close(closeCodes.protocolError, "registration failed");
+    } finally {
+      this.#actions--;
     }
   }
 

@@ -46,6 +46,8 @@ class Viewer {
   /** The session that counts this viewer as looking at it. */
   #watching: { userId: string; sessionId: string } | null = null;
   #requests = 0;
+  /** Up to where its person had seen the session that is being attached. */
+  #seenSeq: number | undefined;
 
   constructor(ctx: GatewayContext) {
     this.#ctx = ctx;
@@ -66,7 +68,8 @@ class Viewer {
       case "viewer_visibility":
         this.#isVisible = message.visible;
         this.#updatePresence();
-        this.#run({}, undefined, () => this.#markSeen(message));
+        this.#seenSeq = message.seenSeq ?? this.#seenSeq;
+        this.#run({}, undefined, () => this.#markSeen());
         break;
     }
   }
@@ -113,6 +116,7 @@ class Viewer {
     this.#place?.room.leave(this.#place.seat);
     this.#place = null;
     this.#sessionId = null;
+    this.#seenSeq = undefined;
     this.#updatePresence();
   }
 
@@ -162,6 +166,7 @@ class Viewer {
           for (const message of end.tail) this.connection.send(message);
           room.goLive(seat, end.cursor.epoch);
           this.#updatePresence();
+          await this.#markSeen();
           return;
         }
       } finally {
@@ -193,6 +198,7 @@ class Viewer {
 
   async #loadMessages({ sessionId, generation, before, limit }: Message<"load_messages">): Promise<void> {
     await this.#checkOwn(sessionId);
+    await this.#drained();
     const page = await this.#ctx.store.log.page(sessionId, before, limit);
     const openIds = new Set(page.entries.filter(({ head }) => isOpen(head.status)).map(({ id }) => id));
     const live = openIds.size > 0 ? await liveStateOf(this.#ctx, sessionId) : null;
@@ -206,9 +212,12 @@ class Viewer {
     if (this.#sessionId !== sessionId || this.#place?.seat.state !== "live") this.connection.send(status);
   }
 
-  async #markSeen({ seenSeq }: Message<"viewer_visibility">): Promise<void> {
+  /** Stores what its person has seen; while it attaches, once it is attached. */
+  async #markSeen(): Promise<void> {
     const sessionId = this.#sessionId;
+    const seenSeq = this.#seenSeq;
     if (seenSeq === undefined || sessionId === null) return;
+    this.#seenSeq = undefined;
     const { userId } = this.connection.principal;
     await this.#ctx.store.sessions.markSeen(userId, sessionId, seenSeq);
     this.#ctx.hints.sessionRow(userId, sessionId);
