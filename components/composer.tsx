@@ -192,7 +192,7 @@ export function Composer(): JSX.Element {
         onPaste={onPaste}
       />
       <div class="composer-bar">
-        {can.image && (
+        {can.image && !hasEnded && (
           <>
             <input
               ref={files}
@@ -237,9 +237,9 @@ export function Composer(): JSX.Element {
             value={delivery.value}
             onChange={(event) => delivery.value = event.currentTarget.value as Delivery}
           >
-            <option value="prompt">Queue: after this turn</option>
-            {can.steer && <option value="steer">Steer: into this turn</option>}
-            {can.followUp && <option value="follow_up">Follow up: when it is done</option>}
+            <option value="prompt">After this turn</option>
+            {can.steer && <option value="steer">Steer this turn</option>}
+            {can.followUp && <option value="follow_up">When all is done</option>}
           </select>
         )}
         {isWorking && (
