@@ -21,6 +21,14 @@ export interface Person {
   keyId: string;
 }
 
+/** Where sockets are opened, and for whom. */
+export interface HubAddress {
+  /** "<name>:<port>" */
+  readonly host: string;
+  readonly url: string;
+  readonly person: Person;
+}
+
 const PASSWORD = "Correct-horse-7";
 
 /** Starts a hub, makes its first account and an API key. Dispose it: the process and its data directory go. */
@@ -38,7 +46,7 @@ export async function startHub(options: HubOptions = {}): Promise<HubProcess> {
   }
 }
 
-export class HubProcess implements AsyncDisposable {
+export class HubProcess implements HubAddress, AsyncDisposable {
   readonly dataDir: string;
   readonly #options: HubOptions;
   #child: Child | null = null;

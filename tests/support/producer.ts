@@ -1,7 +1,7 @@
 /** A scripted session host on `/ws/relay`: keeps its records in memory as a journal would, resends after every break. */
 import { type MetaPatch, PROTOCOL_VERSION, type WireEntry } from "@/protocol/mod.ts";
 import { ProducerLog } from "@/protocol/log/mod.ts";
-import type { HubProcess } from "./hub.ts";
+import type { HubAddress } from "./hub.ts";
 import { Changes } from "./patience.ts";
 import { bearer, type Message, openSocket, socketUrl } from "./socket.ts";
 
@@ -26,7 +26,7 @@ export class ScriptedProducer implements AsyncDisposable {
   epoch = -1;
   /** Code of the last close. */
   closeCode: number | null = null;
-  readonly #hub: HubProcess;
+  #hub: HubAddress;
   readonly #options: ProducerOptions;
   readonly #changes = new Changes();
   readonly #log = new ProducerLog(0);
@@ -37,7 +37,7 @@ export class ScriptedProducer implements AsyncDisposable {
   #nextIndex = 0;
 
   /** Connects at once, and again whenever its socket is lost. */
-  constructor(hub: HubProcess, options: ProducerOptions = {}) {
+  constructor(hub: HubAddress, options: ProducerOptions = {}) {
     this.#hub = hub;
     this.#options = options;
     this.sessionId = options.sessionId ?? crypto.randomUUID();
@@ -105,6 +105,12 @@ export class ScriptedProducer implements AsyncDisposable {
     this.#socket?.close();
   }
 
+  /** Loses the connection and comes back by another way. */
+  moveTo(hub: HubAddress): void {
+    this.#hub = hub;
+    this.dropConnection();
+  }
+
   #append(record: { entry: WireEntry } | { meta: MetaPatch }): void {
     this.records.push(record);
     this.#log.append();
@@ -131,7 +137,7 @@ export class ScriptedProducer implements AsyncDisposable {
   #connect(): void {
     if (this.#isDisposed) return;
     this.counts.connects++;
-    const socket = openSocket(socketUrl(this.#hub, "relay"), bearer(this.#hub.apiKey));
+    const socket = openSocket(socketUrl(this.#hub, "relay"), bearer(this.#hub.person.apiKey));
     this.#socket = socket;
     socket.onopen = () =>
       this.#send({

@@ -1,6 +1,6 @@
 /** A raw client of one WebSocket namespace, and upgrades by hand. */
 import { PROTOCOL_VERSION } from "@/protocol/mod.ts";
-import type { HubProcess } from "./hub.ts";
+import type { HubAddress, HubProcess } from "./hub.ts";
 import { Changes, within } from "./patience.ts";
 
 export type Namespace = "relay" | "runner" | "viewer" | "hub" | "runners";
@@ -58,9 +58,9 @@ export class Peer implements AsyncDisposable {
 
   /** Opens a socket of a namespace. Rejects when the upgrade is refused. */
   static async open(
-    hub: HubProcess,
+    hub: HubAddress,
     namespace: Namespace,
-    headers: Record<string, string> = bearer(hub.apiKey),
+    headers: Record<string, string> = bearer(hub.person.apiKey),
     version = PROTOCOL_VERSION,
   ): Promise<Peer> {
     const peer = new Peer(socketUrl(hub, namespace, version), headers);

@@ -10,7 +10,7 @@ import {
   viewerServer,
 } from "@/protocol/mod.ts";
 import { SessionTimeline } from "@/protocol/log/mod.ts";
-import type { HubProcess, Person } from "./hub.ts";
+import type { HubAddress, Person } from "./hub.ts";
 import { Changes } from "./patience.ts";
 import { openSocket, socketUrl } from "./socket.ts";
 
@@ -41,8 +41,7 @@ export class ScriptedViewer implements AsyncDisposable {
   readonly errors: ErrorMessage[] = [];
   /** How often it connected, attached, and was given everything anew. */
   readonly counts = { connects: 0, attaches: 0, snapshots: 0, resumes: 0, unreadable: 0 };
-  /** Isolate or hub may change between two connections: called before each. */
-  readonly #hub: HubProcess;
+  readonly #hub: HubAddress;
   readonly #headers: Record<string, string>;
   readonly #changes = new Changes();
   #socket: WebSocket | null = null;
@@ -53,7 +52,7 @@ export class ScriptedViewer implements AsyncDisposable {
   #isDisposed = false;
 
   /** Connects at once, and again whenever its socket is lost. */
-  constructor(hub: HubProcess, sessionId: string, person: Person = hub.person) {
+  constructor(hub: HubAddress, sessionId: string, person: Person = hub.person) {
     this.#hub = hub;
     this.sessionId = sessionId;
     this.timeline = new SessionTimeline(sessionId);
