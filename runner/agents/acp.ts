@@ -498,6 +498,7 @@ export class AcpAgent implements Agent {
         this.#endTurn({ outcome: "failed", message });
       }
     }
+    this.#isStopping = true;
     this.#timeline.endTurn("cancelled");
     this.#clock.dispose();
     this.#connection?.close();

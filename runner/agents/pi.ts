@@ -438,6 +438,7 @@ export class PiAgent implements Agent {
         this.#endTurn({ outcome: "failed", message });
       }
     }
+    this.#isStopping = true;
     this.#timeline.endTurn("cancelled");
     this.#clock.dispose();
     for (const timer of this.#dialogTimers.values()) clearTimeout(timer);
