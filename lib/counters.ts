@@ -8,8 +8,6 @@ export interface CounterLabels {
   upgrades_refused: string;
   /** Frames or messages answered with a typed error, by its code. */
   frames_refused: string;
-  /** Error replies that were left out because a socket had used up its allowance, by namespace. */
-  errors_suppressed: string;
   /** Messages of a type that this hub does not know, by namespace. */
   unknown_types: string;
   /** Sockets that were closed because they had been silent for too long, by namespace. */

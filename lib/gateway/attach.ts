@@ -154,10 +154,10 @@ export async function attach(ctx: GatewayContext, request: AttachRequest): Promi
 
 /** What the host's isolate knows beyond KV; null when no host is connected, or its isolate is gone. */
 export async function liveStateOf(ctx: GatewayContext, sessionId: string): Promise<LiveState | null> {
-  const local = ctx.liveSessions.get(sessionId);
-  if (local !== undefined) return local.liveState();
+  // KV decides who holds the host: a socket here may be an older one that does not know it yet.
   const isolateId = await ctx.store.log.producerIsolate(sessionId);
-  if (isolateId === null || isolateId === ctx.mesh.isolateId || !ctx.mesh.isLive(isolateId)) return null;
+  if (isolateId === ctx.mesh.isolateId) return ctx.liveSessions.get(sessionId)?.liveState() ?? null;
+  if (isolateId === null || !ctx.mesh.isLive(isolateId)) return null;
   try {
     return await callIsolate(ctx.mesh, isolateId, "session_live", { sessionId });
   } catch (error) {

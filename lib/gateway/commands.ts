@@ -104,13 +104,12 @@ async function store(
 }
 
 async function deliver(ctx: GatewayContext, target: InboxTarget, command: DeliveredCommand): Promise<void> {
-  if (deliverHere(ctx, target, command)) return;
   const [kind, id] = splitTarget(target);
   const isolateId = kind === "session"
     ? await ctx.store.log.producerIsolate(id)
     : await ctx.store.runners.isolateOf(id);
-  if (isolateId === null || isolateId === ctx.mesh.isolateId || !ctx.mesh.isLive(isolateId)) return;
-  await callIsolate(ctx.mesh, isolateId, "deliver", { target, command });
+  if (isolateId === ctx.mesh.isolateId) deliverHere(ctx, target, command);
+  else if (isolateId !== null) await callIsolate(ctx.mesh, isolateId, "deliver", { target, command });
 }
 
 function newDelivery(

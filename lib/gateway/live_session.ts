@@ -2,6 +2,7 @@
 import { closeCodes, type DeliveredCommand, type Delta, type Event, limits } from "@/protocol/mod.ts";
 import { ReceiverLog } from "@/protocol/log/mod.ts";
 import { errorText } from "@/lib/log.ts";
+import { EntryTooLargeError, IndexConflictError, LogGapError } from "@/lib/session/errors.ts";
 import { type ProducerLease, StaleEpochError } from "@/lib/session/types.ts";
 import type { Connection, FrameText } from "./connection.ts";
 import type { GatewayContext } from "./context.ts";
@@ -21,6 +22,14 @@ const rowFields = ["title", "activity", "attention", "preview", "model", "ended"
 interface Refusal {
   code: "gap" | "stale_epoch" | "too_large" | "unavailable";
   message: string;
+}
+
+/** What to tell a host whose record can never be stored; null when trying again may help. */
+function refusalOf(error: unknown): { code: "conflict" | "too_large" | "gap"; message: string } | null {
+  if (error instanceof IndexConflictError) return { code: "conflict", message: error.message };
+  if (error instanceof EntryTooLargeError) return { code: "too_large", message: error.message };
+  if (error instanceof LogGapError) return { code: "gap", message: error.message };
+  return null;
 }
 
 export class LiveSession {
@@ -182,6 +191,12 @@ export class LiveSession {
           this.supersede();
           break;
         }
+        const refusal = refusalOf(error);
+        if (refusal !== null) {
+          this.connection.sendError({ ...refusal, sessionId: this.sessionId });
+          this.connection.close(closeCodes.protocolError, "a record cannot be stored");
+          break;
+        }
         this.#ctx.counters.add("commits_failed", "");
         this.#ctx.log.warn("commit_failed", { sessionId: this.sessionId, error: errorText(error) });
         // Nobody waits for these records any more: the host has them in its journal and sends them again.
@@ -197,7 +212,6 @@ export class LiveSession {
   #committed(ackedSeq: number, batch: readonly Event[]): void {
     const before = this.#log.uncommitted.length;
     this.#log.commit(ackedSeq);
-    this.lease.ackedSeq = this.#log.ackedSeq;
     const done = before - this.#log.uncommitted.length;
     this.#ctx.counters.add("records_committed", "", done);
     this.#ctx.counters.move("uncommitted_records", "", -done);

@@ -127,6 +127,23 @@ Deno.test("a newer registration closes the older socket, whose records change no
   assert.equal(info?.isActive, true, "the older socket's end changed nothing");
 });
 
+Deno.test("a record that can never be stored is refused by name and closes the socket; what came before it is kept", async () => {
+  using kv = await Deno.openKv(":memory:");
+  await using hub = await startHub(kv);
+  await using host = await Peer.open(hub, "relay", "ann");
+  host.send(register("s1"));
+  const { epoch } = await host.next("registered");
+  host.send(textEvent("s1", epoch, 1));
+  await host.next("event_ack", ({ seq }) => seq === 1);
+  const second = textEvent("s1", epoch, 2, "other", { index: 0 });
+  host.send({ ...second, entry: { ...second.entry, id: "another-id" } });
+  assert.equal((await host.next("error")).code, "conflict");
+  assert.equal((await host.closed).code, closeCodes.protocolError);
+  await using again = await Peer.open(hub, "relay", "ann");
+  again.send(register("s1", { lastSeq: 2 }));
+  assert.equal((await again.next("registered")).ackedSeq, 1);
+});
+
 Deno.test("records before a registration, of another session or another epoch are refused", async () => {
   using kv = await Deno.openKv(":memory:");
   await using hub = await startHub(kv);
