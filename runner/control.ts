@@ -45,7 +45,7 @@ export class ControlServer {
   constructor(path: string, handle: (request: ControlRequest) => Promise<HostStatus>) {
     this.#path = path;
     this.#handle = handle;
-    Deno.mkdirSync(dirname(path), { recursive: true, mode: 0o700 });
+    makePrivateDirectory(dirname(path));
     removeIfExists(path);
     this.#listener = Deno.listen({ transport: "unix", path });
     Deno.chmodSync(path, 0o600);
@@ -151,6 +151,16 @@ export class ControlClient {
   [Symbol.dispose](): void {
     this.close();
   }
+}
+
+/** Makes a directory that only its owner can enter. Throws when somebody else's stands there already (a shared /tmp). */
+function makePrivateDirectory(path: string): void {
+  Deno.mkdirSync(path, { recursive: true, mode: 0o700 });
+  const { isDirectory, uid, mode } = Deno.lstatSync(path);
+  if (!isDirectory || uid !== Deno.uid()) {
+    throw new Error(`${path} belongs to somebody else; the control socket cannot be made there`);
+  }
+  if (((mode ?? 0) & 0o077) !== 0) Deno.chmodSync(path, 0o700);
 }
 
 async function* readLines(connection: Deno.UnixConn): AsyncGenerator<string> {

@@ -1,10 +1,10 @@
 /** `perch __daemon`: the runner's process that talks to the hub, starts session hosts and looks after them. */
 import type { AgentInfo, CommandResult, DeliveredCommand, RunnerCommand } from "@/protocol/mod.ts";
-import { hubSettings, readConfig, resolveRoots, runnerName, updateConfig } from "./config.ts";
+import { hubSettings, resolveRoots, runnerName, updateConfig } from "./config.ts";
 import type { DataDir } from "./data_dir.ts";
 import { enroll, LoginError } from "./device_login.ts";
 import { PathError, resolveDirectory } from "./files.ts";
-import { onSignals } from "./host_main.ts";
+import { onSignals } from "./signals.ts";
 import { HostTable } from "./host_table.ts";
 import type { HubTarget } from "./hub_socket.ts";
 import { errorText, type Log } from "./log.ts";
@@ -110,8 +110,10 @@ export async function runDaemon(options: DaemonOptions): Promise<number> {
 
   const { code, sessions } = await outcome.promise;
   cancelled.abort();
-  if (sessions === "stop") await hosts.stopAll("runner_stopped");
+  // No command comes in any more; the hub keeps them for the next run.
   await link.finish();
+  await commands.idle();
+  if (sessions === "stop") await hosts.stopAll("runner_stopped");
   return code;
 }
 
@@ -129,7 +131,7 @@ function giveUp(refusal: string, reason: string, hubUrl: string, write: Log): nu
 export interface RunnerCommandsOptions {
   runnerId: string;
   roots: readonly string[];
-  hosts: Pick<HostTable, "has" | "knows" | "startNew" | "resume" | "stop">;
+  hosts: Pick<HostTable, "has" | "sessionFile" | "startNew" | "resume" | "stop">;
   ops: RunnerOps;
   listAgents(): Promise<AgentInfo[]>;
   write: Log;
@@ -156,6 +158,11 @@ export class RunnerCommands {
     const result = this.#carryOut(delivered).finally(() => this.#inFlight.delete(op));
     this.#inFlight.set(op, result);
     return result;
+  }
+
+  /** Waits until no command is being carried out. */
+  async idle(): Promise<void> {
+    await Promise.all(this.#inFlight.values());
   }
 
   async #carryOut(delivered: DeliveredCommand): Promise<CommandResult> {
@@ -197,9 +204,17 @@ export class RunnerCommands {
       case "kill_session":
         return await hosts.stop(command.sessionId, "closed");
       case "resume_session":
-        if (!hosts.knows(command.sessionId)) throw new Rejection("this runner does not have that session");
-        return await hosts.resume(command.sessionId);
+        return await this.#resume(command.sessionId);
     }
+  }
+
+  async #resume(sessionId: string): Promise<void> {
+    const { hosts, roots } = this.#options;
+    const session = hosts.sessionFile(sessionId);
+    if (!session) throw new Rejection("this runner does not have that session");
+    // The folder may be gone, or the roots narrower than they were.
+    await resolveDirectory(session.cwd, roots);
+    await hosts.resume(sessionId);
   }
 
   async #newSession(
@@ -209,7 +224,7 @@ export class RunnerCommands {
     const { hosts, roots, runnerId } = this.#options;
     // A crash between the start and its receipt.
     if (hosts.has(command.sessionId)) return;
-    if (hosts.knows(command.sessionId)) throw new Rejection("this session exists already; resume it instead");
+    if (hosts.sessionFile(command.sessionId)) throw new Rejection("this session exists already; resume it instead");
     const cwd = await resolveDirectory(command.cwd, roots);
     const { agentId } = command.agent;
     const info = (await this.#options.listAgents()).find((agent) => agent.id === agentId);
@@ -235,9 +250,4 @@ export class RunnerCommands {
     };
     await hosts.startNew(session);
   }
-}
-
-/** Whether this process's configuration names a key for the hub it would use. Throws as hubSettings and readConfig do. */
-export function isLoggedIn(dataDir: DataDir, env: Record<string, string | undefined>, hubOption?: string): boolean {
-  return hubSettings(readConfig(dataDir.config), env, hubOption).apiKey !== null;
 }

@@ -1,5 +1,4 @@
 /** `perch __host`: the process of one session. Owns its journal, its agent and its socket to the hub; outlives the daemon. */
-import type { SessionEnd } from "@/protocol/mod.ts";
 import type { Agent, AgentContext } from "./agents/agent.ts";
 import { hubSettings, readConfig } from "./config.ts";
 import { type ControlRequest, ControlServer, type HostStatus } from "./control.ts";
@@ -12,9 +11,9 @@ import { RelayLink } from "./relay_link.ts";
 import { readSessionFile, writeEndedFile } from "./session_file.ts";
 import { SessionHost } from "./session_host.ts";
 import { SessionLog } from "./session_log.ts";
+import { settle } from "./settle.ts";
+import { onSignals } from "./signals.ts";
 
-/** Longest time that a session that ended waits for the hub to commit its last records. The daemon sees to the rest later. */
-const SETTLE_MS = 5_000;
 /** The daemon may hold the lock for an instant, to see whether anybody does. */
 const LOCK_WAIT_MS = 2_000;
 const LOG_CHECK_MS = 60_000;
@@ -128,30 +127,10 @@ export async function runHost(options: HostMainOptions): Promise<number> {
   return 0;
 }
 
-/** Tells the hub of the end and waits, bounded, until it has committed everything. */
-export async function settle(log: SessionLog, link: RelayLink, end: SessionEnd, maxMs = SETTLE_MS): Promise<boolean> {
-  const deadline = AbortSignal.timeout(maxMs);
-  link.end(end);
-  const isSettled = await log.settled(deadline) && await link.endSent(deadline);
-  await link.finish();
-  return isSettled;
-}
-
 function targetFrom(dataDir: DataDir): HubTarget {
   const { hubUrl, apiKey } = hubSettings(readConfig(dataDir.config), Deno.env.toObject());
   if (hubUrl === null || apiKey === null) throw new Error("this runner is not logged in to a hub");
   return { hubUrl, apiKey };
-}
-
-/** Calls `stop` on SIGTERM and SIGINT until disposed. */
-export function onSignals(stop: (signal: Deno.Signal) => void): Disposable {
-  const signals: Deno.Signal[] = Deno.build.os === "windows" ? ["SIGINT", "SIGBREAK"] : ["SIGINT", "SIGTERM"];
-  const handlers = signals.map((signal) => {
-    const handler = () => stop(signal);
-    Deno.addSignalListener(signal, handler);
-    return () => Deno.removeSignalListener(signal, handler);
-  });
-  return { [Symbol.dispose]: () => handlers.forEach((remove) => remove()) };
 }
 
 /** Runs the host and ends the process with its code; what is thrown goes to the log, which the daemon quotes. */

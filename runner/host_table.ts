@@ -109,12 +109,13 @@ export class HostTable {
     await this.#start(dir, session.sessionId);
   }
 
-  /** Whether this runner has ever hosted the session. */
-  knows(sessionId: string): boolean {
+  /** What this runner knows of a session that it hosts or once hosted; null when there is nothing. */
+  sessionFile(sessionId: string): SessionFile | null {
     try {
-      return readSessionFile(sessionDir(this.#options.dataDir, sessionId)).sessionId === sessionId;
+      const session = readSessionFile(sessionDir(this.#options.dataDir, sessionId));
+      return session.sessionId === sessionId ? session : null;
     } catch {
-      return false;
+      return null;
     }
   }
 

@@ -46,6 +46,7 @@ export class RunnerLink {
   #agents: AgentInfo[] = [];
   #isRegistered = false;
   #lastReason = "";
+  #attempt = 0;
   #graceTimer: ReturnType<typeof setTimeout> | null = null;
 
   constructor(options: RunnerLinkOptions) {
@@ -79,7 +80,10 @@ export class RunnerLink {
 
   async #register(): Promise<void> {
     const options = this.#options;
+    const attempt = ++this.#attempt;
     this.#agents = await this.#lookForAgents();
+    // The connection may have been replaced meanwhile; the new one registers itself.
+    if (attempt !== this.#attempt) return;
     const register: RegisterRunner = {
       type: "register_runner",
       protocolVersion: PROTOCOL_VERSION,

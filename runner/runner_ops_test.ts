@@ -22,7 +22,7 @@ function setUp() {
         ]),
       hosts: {
         has: (id) => live.has(id),
-        knows: (id) => started.some((session) => session.sessionId === id),
+        sessionFile: (id) => started.find((session) => session.sessionId === id) ?? null,
         startNew: (session) => {
           started.push(session);
           live.add(session.sessionId);

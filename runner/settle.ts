@@ -1,8 +1,7 @@
-/** Finishing what a dead host left: its journal's tail goes to the hub, its open entries are closed, its end is told. */
+/** Bringing a session that ended to its end on the hub, also what a dead host left: its journal's tail goes to the hub, its open entries are closed, its end is told. */
 import type { SessionEnd } from "@/protocol/mod.ts";
 import type { SessionDir } from "./data_dir.ts";
 import { FileLock } from "./file_lock.ts";
-import { settle } from "./host_main.ts";
 import { HostWriter } from "./host_writer.ts";
 import type { HubTarget } from "./hub_socket.ts";
 import { Journal } from "./journal.ts";
@@ -11,8 +10,19 @@ import { RelayLink } from "./relay_link.ts";
 import { type EndedFile, readSessionFile, writeEndedFile } from "./session_file.ts";
 import { SessionLog } from "./session_log.ts";
 
+/** Longest time that a session that ended waits for the hub to commit its last records. The daemon sees to the rest later. */
+const SETTLE_MS = 5_000;
 /** Longest time that one dead session may keep the next one waiting. */
 const SETTLE_DEAD_MS = 30_000;
+
+/** Tells the hub of the end and waits, bounded, until it has committed everything. */
+export async function settle(log: SessionLog, link: RelayLink, end: SessionEnd, maxMs = SETTLE_MS): Promise<boolean> {
+  const deadline = AbortSignal.timeout(maxMs);
+  link.end(end);
+  const isSettled = await log.settled(deadline) && await link.endSent(deadline);
+  await link.finish();
+  return isSettled;
+}
 
 export interface SettleOptions {
   target(): HubTarget;

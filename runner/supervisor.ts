@@ -2,7 +2,7 @@
 import { backoffMs } from "./backoff.ts";
 import type { DataDir } from "./data_dir.ts";
 import { FileLock } from "./file_lock.ts";
-import { onSignals } from "./host_main.ts";
+import { onSignals } from "./signals.ts";
 import { errorText, type Log } from "./log.ts";
 import { readTextIfExists } from "./atomic_file.ts";
 import type { SelfCommand } from "./self_command.ts";

@@ -3,7 +3,7 @@ import { renderUnicodeCompact } from "uqr";
 import { hubKey, readConfig, runnerName, updateConfig } from "../config.ts";
 import { dataDir } from "../data_dir.ts";
 import { requestDeviceCode, waitForApproval } from "../device_login.ts";
-import { onSignals } from "../host_main.ts";
+import { onSignals } from "../signals.ts";
 import { type CommandValues, UsageError } from "./arguments.ts";
 
 /** Gets a key by the device flow and stores it. Resolves with the exit code. */
