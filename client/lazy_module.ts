@@ -4,17 +4,23 @@ import { type ReadonlySignal, signal } from "@preact/signals";
 export class LazyModule<T> {
   readonly #load: () => Promise<T>;
   readonly #module = signal<T | null>(null);
+  readonly #hasFailed = signal(false);
   #isAsked = false;
 
   constructor(load: () => Promise<T>) {
     this.#load = load;
   }
 
-  /** The module, or null while it is on its way. A failed fetch is tried again the next time that it is needed. */
+  /** Whether the last fetch failed: the network went, or the hub was updated under this page. */
+  get hasFailed(): ReadonlySignal<boolean> {
+    return this.#hasFailed;
+  }
+
+  /** The module, or null while it is on its way. */
   get module(): ReadonlySignal<T | null> {
     if (!this.#isAsked) {
       this.#isAsked = true;
-      this.#load().then((loaded) => this.#module.value = loaded, () => this.#isAsked = false);
+      this.#load().then((loaded) => this.#module.value = loaded, () => this.#hasFailed.value = true);
     }
     return this.#module;
   }

@@ -24,9 +24,10 @@ export function toolSummary(head: EntryHead, body: ToolCallBody, cwd: string): T
   const path = body.locations[0]?.path ?? body.content.find((content) => content.type === "diff")?.path;
   const verb = VERBS[head.toolKind ?? ""] ?? body.toolName ?? "Tool";
   const title = (head.title || verb).split("\n", 1)[0]!;
-  const target = path === undefined ? null : relativePath(path, cwd);
-  const isSaid = path !== undefined && (title.includes(path) || title.includes(target!));
-  return { title: isSaid && path ? title.replaceAll(path, target!) : title, target: isSaid ? null : target };
+  const target = path === undefined || path === cwd ? null : relativePath(path, cwd);
+  if (path === undefined || target === null) return { title, target: null };
+  const isSaid = title.includes(path) || title.includes(target);
+  return { title: isSaid ? title.replaceAll(path, target) : title, target: isSaid ? null : target };
 }
 
 /** A tool's input as text: a command line as it is, anything else as JSON. Null when there is none. */

@@ -104,6 +104,12 @@ function Live({ lists: { sessions, runners } }: { lists: Lists }): JSX.Element {
         : null}
     >
       <StoppedBanner state={sessions.state} />
+      {isCreating.value && dialog.value()?.hasFailed.value && (
+        <div class="banner" role="alert">
+          <p>The form could not be loaded. The hub may have been updated, or the connection is gone.</p>
+          <button type="button" class="button" onClick={() => location.assign("/?new")}>Reload</button>
+        </div>
+      )}
       {isLoaded
         ? <Content known={known} attention={attention.value} groups={groups.value} onNew={open} />
         : <Waiting />}

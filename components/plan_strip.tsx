@@ -15,9 +15,10 @@ const marks: Record<PlanEntry["status"], { sign: string; word: string }> = {
 export function PlanStrip(): JSX.Element | null {
   const { store } = useSession();
   const isShown = useSignal(false);
-  const { plan } = store.meta.value;
+  const { plan, activity } = store.meta.value;
   if (plan.length === 0) return null;
   const done = plan.filter(({ status }) => status === "completed" || status === "cancelled").length;
+  if (done === plan.length && (activity === "idle" || activity === "ended")) return null;
   const current = plan.find(({ status }) => status === "in_progress") ??
     plan.find(({ status }) => status === "pending");
   return (

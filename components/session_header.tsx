@@ -13,7 +13,8 @@ import { Menu } from "./menu.tsx";
 import { useSession } from "./session_context.ts";
 import { DemoTag } from "./session_row.tsx";
 
-export function SessionHeader(): JSX.Element {
+/** @param othersWaiting how many other sessions wait for a person */
+export function SessionHeader({ othersWaiting }: { othersWaiting: number }): JSX.Element {
   const { store } = useSession();
   const isRenaming = useSignal(false);
   const isDeleting = useSignal(false);
@@ -37,8 +38,13 @@ export function SessionHeader(): JSX.Element {
   };
   return (
     <header class="session-head">
-      <a class="button is-quiet is-icon only-narrow" href="/" aria-label="All sessions">
+      <a
+        class="button is-quiet is-icon only-narrow back"
+        href="/"
+        aria-label={othersWaiting > 0 ? `All sessions, ${othersWaiting} more need you` : "All sessions"}
+      >
         <Icon name="back" />
+        {othersWaiting > 0 && <span class="back-count" aria-hidden="true">{othersWaiting}</span>}
       </a>
       <div class="session-head-text">
         {isRenaming.value ? <Rename name={name} onDone={() => isRenaming.value = false} /> : (
@@ -56,8 +62,8 @@ export function SessionHeader(): JSX.Element {
         )}
         <p class="session-head-facts">
           {shownActivity && <ActivityBadge activity={shownActivity} />}
-          {info && <span>{info.agent.name}</span>}
           {info?.agent.isDemo && <DemoTag />}
+          {info && <span class="session-head-agent">{info.agent.name}</span>}
           {info && <span class="mono session-head-path" title={info.cwd}>{shortPath(info.cwd)}</span>}
           {info?.runnerName && <span class="session-head-runner">{info.runnerName}</span>}
         </p>

@@ -1,7 +1,7 @@
 /** A session's page: the list of sessions beside it where there is room, the timeline, and what belongs to writing. */
 import { useComputed, useSignal } from "@preact/signals";
 import type { JSX } from "preact";
-import { useEffect, useMemo } from "preact/hooks";
+import { useEffect, useMemo, useRef } from "preact/hooks";
 import type { SessionInfo } from "@/protocol/shared.ts";
 import { attentionFirst } from "@/client/grouping.ts";
 import { type LiveList, liveSessions } from "@/client/live_lists.ts";
@@ -18,6 +18,7 @@ import { SessionHeader } from "./session_header.tsx";
 import { SessionRow } from "./session_row.tsx";
 import { StoppedBanner } from "./stopped_banner.tsx";
 import { Timeline } from "./timeline.tsx";
+import { useKeyboardFit } from "./use_keyboard_fit.ts";
 
 const pathOf = (sessionId: string) => `/session/${encodeURIComponent(sessionId)}`;
 
@@ -50,8 +51,14 @@ export function SessionPageView({ sessionId: first }: { sessionId: string }): JS
     history.pushState(null, "", pathOf(session.sessionId));
     sessionId.value = session.sessionId;
   };
+  const othersWaiting = useComputed(() =>
+    attentionFirst(list.value?.items.value?.values() ?? []).filter((session) => session.sessionId !== sessionId.value)
+      .length
+  );
+  const page = useRef<HTMLDivElement>(null);
+  useKeyboardFit(page);
   return (
-    <div class="session-page">
+    <div class="session-page" ref={page}>
       <nav class="sidebar" aria-label="Sessions">
         <div class="sidebar-head">
           <a class="brand" href="/">
@@ -68,7 +75,7 @@ export function SessionPageView({ sessionId: first }: { sessionId: string }): JS
       {view.value
         ? (
           <SessionContext.Provider value={view.value} key={view.value.store.sessionId}>
-            <SessionMain />
+            <SessionMain othersWaiting={othersWaiting.value} />
           </SessionContext.Provider>
         )
         : (
@@ -126,7 +133,7 @@ function Sidebar({ list, current, onOpen }: SidebarProps): JSX.Element {
   );
 }
 
-function SessionMain(): JSX.Element {
+function SessionMain({ othersWaiting }: { othersWaiting: number }): JSX.Element {
   const { store } = useSession();
   const phase = store.phase.value;
   if (phase.kind === "gone") {
@@ -143,7 +150,7 @@ function SessionMain(): JSX.Element {
   }
   return (
     <main class="session-main">
-      <SessionHeader />
+      <SessionHeader othersWaiting={othersWaiting} />
       <StoppedBanner state={store.connection} />
       <Timeline>
         <TimelineStart />
