@@ -1,7 +1,8 @@
 /** The runner as real processes: supervisor, daemon and session hosts against a small hub. */
 import assert from "node:assert/strict";
 import { join } from "node:path";
-import type { DeliveredCommand } from "@/protocol/mod.ts";
+import { closeCodes, type DeliveredCommand } from "@/protocol/mod.ts";
+import { readConfig } from "./config.ts";
 import { dataDir, sessionDir } from "./data_dir.ts";
 import { ControlClient } from "./control.ts";
 import { selfCommand, selfOptions } from "./self_command.ts";
@@ -15,12 +16,14 @@ class TestRunner {
   readonly work = join(this.path, "work");
   readonly #sessionIds = new Set<string>();
   #child: Deno.ChildProcess | null = null;
+  /** All that the last started runner wrote to stderr, once it has ended. */
+  stderr: Promise<string> = Promise.resolve("");
 
   constructor(readonly hub: TestHub) {
     Deno.mkdirSync(this.work);
   }
 
-  start(): Deno.ChildProcess {
+  start(env: Record<string, string> = { PERCH_API_KEY: "test-key" }): Deno.ChildProcess {
     const { program, args } = selfCommand(
       [
         "runner",
@@ -29,14 +32,16 @@ class TestRunner {
       ],
       selfOptions(),
     );
-    this.#child = new Deno.Command(program, {
+    const child = new Deno.Command(program, {
       args,
-      env: { PERCH_API_KEY: "test-key" },
+      env: { PERCH_API_KEY: "", ...env },
       stdin: "piped",
       stdout: "null",
-      stderr: "null",
+      stderr: "piped",
     }).spawn();
-    return this.#child;
+    this.#child = child;
+    this.stderr = new Response(child.stderr).text();
+    return child;
   }
 
   /** Starts a session with the demo agent and waits until it is idle or waits for a person. */
@@ -75,6 +80,7 @@ class TestRunner {
     }
     await this.#child?.status;
     await this.#child?.stdin.close().catch(() => {});
+    await this.stderr;
     for (const sessionId of this.#sessionIds) {
       // Whoever still answers there is a host of this test.
       const host = await this.hostStatus(sessionId).catch(() => null);
@@ -165,4 +171,26 @@ Deno.test("a killed daemon comes back and adopts the session that lived on; a ki
   assert.equal((await hub.ask({ kind: "kill_session", sessionId: "s-live" }, "op-kill")).status, "applied");
   assert.equal(session.meta.ended?.reason, "closed");
   assert.equal(session.end?.reason, "closed");
+});
+
+Deno.test("a runner that is beside a new hub gets its key by itself; a revoked key ends it with what to do", async () => {
+  const answers = [202, 202, 200];
+  await using hub = new TestHub({
+    fetch: async (request) => {
+      assert.deepEqual([new URL(request.url).pathname, await request.json()], ["/api/device/enroll", {
+        token: "once",
+      }]);
+      const status = answers.shift() ?? 403;
+      return Response.json(status === 200 ? { apiKey: "test-key", userName: "Ada" } : {}, { status });
+    },
+  });
+  await using runner = new TestRunner(hub);
+  const child = runner.start({ PERCH_ENROLLMENT: "once" });
+  await hub.until(() => hub.runner, "the runner to register");
+  assert.deepEqual(readConfig(runner.dir.config).hubs, { [hub.url]: { apiKey: "test-key", userName: "Ada" } });
+  assert.equal((Deno.statSync(runner.dir.config).mode ?? 0) & 0o777, 0o600);
+
+  hub.runnerSocket?.close(closeCodes.unauthorized, "revoked");
+  assert.equal((await child.status).code, exitCodes.giveUp);
+  assert.match(await runner.stderr, /does not accept this runner's key any more; run perch login http:/);
 });
