@@ -15,6 +15,8 @@ const MAX_HELD_CHARS = limits.unackedBytes + limits.frameBytes;
 const COMMIT_RECORDS = 1_024;
 const RETRY_MIN_MS = 100;
 const RETRY_MAX_MS = 5_000;
+/** A host is told (and may reconnect for it) once the pause between two attempts has grown to this. */
+const REPORT_AFTER_MS = 400;
 /** Meta fields that a session's row in lists shows. */
 const rowFields = ["title", "activity", "attention", "preview", "model", "ended", "can"] as const;
 
@@ -201,7 +203,7 @@ export class LiveSession {
         this.#ctx.log.warn("commit_failed", { sessionId: this.sessionId, error: errorText(error) });
         // Nobody waits for these records any more: the host has them in its journal and sends them again.
         if (this.#state !== "attached") break;
-        this.#reportOutage();
+        if (delayMs >= REPORT_AFTER_MS) this.#reportOutage();
         await this.#wait(delayMs);
         delayMs = Math.min(delayMs * 2, RETRY_MAX_MS);
       }
