@@ -1,30 +1,22 @@
 /** Drives any agent that speaks the Agent Client Protocol (v1) over stdio. */
 import { RequestError } from "@agentclientprotocol/sdk";
-import type { Attachment, InteractionBody, MetaPatch } from "@/protocol/mod.ts";
+import type { Attachment, MetaPatch } from "@/protocol/mod.ts";
 import { type Agent, type AgentContext, type AgentExit, AgentRefusal, AgentStartError, type TurnEnd } from "./agent.ts";
-import {
-  type AcpConfig,
-  emptyConfig,
-  metaOfConfig,
-  optionFor,
-  optionsOf,
-  readConfig,
-  withMode,
-  withOption,
-} from "./acp_config.ts";
 import { AcpConnection, type AcpReply } from "./acp_connection.ts";
-import { authRequired, errorDetail, errorText, signInHint } from "./acp_errors.ts";
+import { authRequired, errorDetail, errorText, signInHint, startErrorText, stopRemark } from "./acp_errors.ts";
 import { readTextFile, writeTextFile } from "./acp_files.ts";
+import { initialize, isAgentsWord, newSession } from "./acp_handshake.ts";
+import { permissionBody, permissionReply } from "./acp_permission.ts";
+import { AcpSettings } from "./acp_settings.ts";
 import { AcpTerminals } from "./acp_terminals.ts";
-import { contentsOf, permissionToolChange, translateUpdate, turnUsage } from "./acp_updates.ts";
+import { permissionToolChange, translateUpdate, turnUsage } from "./acp_updates.ts";
 import { describeExit } from "./exit_text.ts";
 import { Interactions } from "./interactions.ts";
 import { type AgentPipes, AgentProcess, type StartProcess } from "./process.ts";
 import { orExit } from "./or_exit.ts";
 import { promptParts } from "./prompt_blocks.ts";
-import { arrayOf, isObject, type JsonObject, objectOf, stringOf } from "./read.ts";
+import { type JsonObject, objectOf, stringOf } from "./read.ts";
 import { Timeline } from "./timeline.ts";
-import { boundContents, boundInput } from "./tool_body.ts";
 import { clip } from "./tool_output.ts";
 import { TurnClock, type TurnTiming, turnTiming } from "./turn_clock.ts";
 
@@ -63,6 +55,7 @@ export class AcpAgent implements Agent {
   readonly #timeline: Timeline;
   readonly #interactions: Interactions;
   readonly #clock: TurnClock;
+  readonly #settings: AcpSettings;
   readonly #terminals: AcpTerminals;
   /** Which tool call shows the output of a client terminal. */
   readonly #terminalTools = new Map<string, string>();
@@ -71,8 +64,6 @@ export class AcpAgent implements Agent {
   #process: AgentPipes | null = null;
   #connection: AcpConnection | null = null;
   #sessionId: string | null = null;
-  #config: AcpConfig = emptyConfig;
-  #takesImages = false;
   #isReplaying = false;
   #isStopping = false;
   #turn: Turn | null = null;
@@ -87,6 +78,12 @@ export class AcpAgent implements Agent {
     this.#options = options;
     this.#timeline = new Timeline(context.session);
     this.#interactions = new Interactions(context.session);
+    this.#settings = new AcpSettings({
+      agentId: options.agentId,
+      name: options.name,
+      patchMeta: (patch) => context.session.patchMeta(patch),
+      ask: (method, params) => this.#ask(method, params),
+    });
     this.#terminals = new AcpTerminals(context.cwd, options.env, (id, text) => this.#terminalPrinted(id, text));
     this.#clock = new TurnClock(options.timing ?? turnTiming, {
       isQuietNormal: () => this.#interactions.size > 0 || this.#timeline.hasOpenTool,
@@ -127,7 +124,7 @@ export class AcpAgent implements Agent {
     const connection = this.#connection;
     if (!connection || this.#isStopping) return this.#failedPrompt(`${this.#options.name} is not running`);
     if (this.#turn) return this.#failedPrompt(`${this.#options.name} is still working on the last prompt`);
-    const parts = promptParts(prompt, this.#takesImages);
+    const parts = promptParts(prompt, this.#context.session.meta().can.image);
     this.#timeline.beginTurn();
     for (const refused of parts.refused) this.#timeline.notice("warning", `Not sent: ${refused}`);
     const { promise, resolve } = Promise.withResolvers<TurnEnd>();
@@ -171,40 +168,19 @@ export class AcpAgent implements Agent {
   }
 
   async configure(command: Configure): Promise<void> {
-    const sessionId = this.#sessionId;
-    const name = this.#options.name;
-    if (!this.#connection || sessionId === null) throw new AgentRefusal(`${name} is not running`);
     switch (command.kind) {
-      case "set_model": {
-        const option = optionFor(this.#config, "model");
-        if (option) return await this.#setOption(option.id, command.modelId);
-        const models = this.#config.models;
-        if (!models?.availableModels.some((model) => model.id === command.modelId)) {
-          throw new AgentRefusal(
-            models ? `${name} has no model "${command.modelId}"` : `${name} lists no models to choose from`,
-          );
-        }
-        await this.#ask("session/set_model", { sessionId, modelId: command.modelId });
-        return this.#setConfig({ ...this.#config, models: { ...models, currentModelId: command.modelId } });
-      }
-      case "set_mode": {
-        const option = optionFor(this.#config, "mode");
-        if (option) return await this.#setOption(option.id, command.modeId);
-        if (!this.#config.modes?.availableModes.some((mode) => mode.id === command.modeId)) {
-          throw new AgentRefusal(`${name} has no mode "${command.modeId}"`);
-        }
-        await this.#ask("session/set_mode", { sessionId, modeId: command.modeId });
-        return this.#setConfig(withMode(this.#config, command.modeId));
-      }
+      case "set_model":
+        return await this.#settings.setModel(command.modelId);
+      case "set_mode":
+        return await this.#settings.setMode(command.modeId);
       case "set_config_option":
-        return await this.#setOption(command.optionId, command.value);
-      case "set_thinking_level": {
-        const option = optionFor(this.#config, "thought_level");
-        if (!option) throw new AgentRefusal(`${name} has no thinking levels`);
-        return await this.#setOption(option.id, command.level);
-      }
+        return await this.#settings.setOption(command.optionId, command.value);
+      case "set_thinking_level":
+        return await this.#settings.setThinkingLevel(command.level);
       case "compact":
-        throw new AgentRefusal(`${name} compacts by itself or with a command of its own; see its commands`);
+        throw new AgentRefusal(
+          `${this.#options.name} compacts by itself or with a command of its own; see its commands`,
+        );
       case "new_conversation":
         return await this.#newConversation();
     }
@@ -237,42 +213,28 @@ export class AcpAgent implements Agent {
     });
   }
 
-  /** The handshake: initialize, then the conversation: resumed, loaded or new. */
   async #open(connection: AcpConnection): Promise<void> {
-    const { files = false, terminals = false } = this.#options.offers ?? {};
-    const initialized = await connection.request("initialize", {
-      protocolVersion: 1,
-      clientInfo: { name: "perch", title: "Perch", version: "0.1.0" },
-      clientCapabilities: { fs: { readTextFile: files, writeTextFile: files }, terminal: terminals },
-    });
-    if (initialized.protocolVersion !== 1) {
-      throw new AgentStartError(
-        `${this.#options.name} speaks ACP version ${initialized.protocolVersion}, Perch speaks version 1`,
-        "",
-      );
-    }
-    const capabilities = objectOf(initialized.agentCapabilities);
-    const canResume = isObject(objectOf(capabilities.sessionCapabilities).resume);
-    const canLoad = capabilities.loadSession === true;
-    this.#takesImages = objectOf(capabilities.promptCapabilities).image === true;
+    const { name, offers = {} } = this.#options;
+    const abilities = await initialize(connection, name, offers);
+    const { continueBy, takesImages } = abilities;
     this.#context.session.patchMeta({
       can: {
         steer: false,
         followUp: true,
-        image: this.#takesImages,
+        image: takesImages,
         compact: false,
         newConversation: true,
-        resume: canResume || canLoad,
+        resume: continueBy !== null,
       },
     });
     try {
       const { resumeId } = this.#context;
-      const isContinued = resumeId !== null && (canResume || canLoad) &&
-        await this.#continue(connection, resumeId, canResume ? "session/resume" : "session/load");
-      if (!isContinued) await this.#newSession(connection, canResume || canLoad);
+      const isContinued = resumeId !== null && continueBy !== null &&
+        await this.#continue(connection, resumeId, continueBy);
+      if (!isContinued) await this.#newSession(connection);
     } catch (error) {
       if (error instanceof RequestError && error.code === authRequired) {
-        throw new AgentStartError(signInHint(this.#options.name, error, initialized.authMethods), "");
+        throw new AgentStartError(signInHint(name, error, abilities.authMethods), "");
       }
       throw error;
     }
@@ -288,7 +250,7 @@ export class AcpAgent implements Agent {
     try {
       const reply = await connection.request(method, { sessionId: resumeId, cwd: this.#context.cwd, mcpServers: [] });
       this.#sessionId = resumeId;
-      this.#setConfig(readConfig(this.#config, reply));
+      this.#settings.read(reply);
       return true;
     } catch (error) {
       if (!(error instanceof RequestError) || error.code === authRequired) throw error;
@@ -303,14 +265,18 @@ export class AcpAgent implements Agent {
     }
   }
 
-  async #newSession(connection: AcpConnection, isResumable: boolean): Promise<void> {
+  async #newSession(connection: AcpConnection): Promise<void> {
+    const earlier = this.#sessionId;
+    // Updates may come before the reply that names the new session.
     this.#sessionId = null;
-    const reply = await connection.request("session/new", { cwd: this.#context.cwd, mcpServers: [] });
-    const sessionId = stringOf(reply.sessionId);
-    if (!sessionId) throw new AgentStartError(`${this.#options.name} opened a session without an id`, "");
-    this.#sessionId = sessionId;
-    this.#setConfig(readConfig(this.#config, reply));
-    if (isResumable) this.#context.saveResumeId(sessionId);
+    try {
+      const { sessionId, reply } = await newSession(connection, this.#options.name, this.#context.cwd);
+      this.#sessionId = sessionId;
+      this.#settings.read(reply);
+      if (this.#context.session.meta().can.resume) this.#context.saveResumeId(sessionId);
+    } finally {
+      this.#sessionId ??= earlier;
+    }
   }
 
   async #newConversation(): Promise<void> {
@@ -318,7 +284,7 @@ export class AcpAgent implements Agent {
     if (!connection) throw new AgentRefusal(`${this.#options.name} is not running`);
     if (this.#turn) throw new AgentRefusal("a new conversation can start when the turn has ended; cancel it first");
     try {
-      await this.#orExit(this.#newSession(connection, this.#context.session.meta().can.resume), configureTimeoutMs);
+      await this.#orExit(this.#newSession(connection), configureTimeoutMs);
     } catch (error) {
       throw new AgentRefusal(
         `no new conversation: ${error instanceof RequestError ? errorText(error) : String(error)}`,
@@ -336,10 +302,8 @@ export class AcpAgent implements Agent {
     }
     const event = translateUpdate(params.update, this.#timeline);
     if (event.type === "meta") return this.#patchMeta(event.patch);
-    if (event.type === "mode") return this.#setConfig(withMode(this.#config, event.modeId));
-    if (event.type === "config") {
-      return this.#setConfig({ ...this.#config, options: optionsOf(event.configOptions) });
-    }
+    if (event.type === "mode") return this.#settings.modeChanged(event.modeId);
+    if (event.type === "config") return this.#settings.optionsChanged(event.configOptions);
     if (event.type === "ignored") return this.#logOnce("update", event.kind);
     if (event.type === "user_text" || this.#isReplaying) return;
     if (this.#turn) this.#turn.hasOutput = true;
@@ -399,24 +363,11 @@ export class AcpAgent implements Agent {
       permissionToolChange(call, this.#timeline, this.#timeline.hasTool(toolCallId)),
     );
     this.#timeline.closeText();
-    const contents = contentsOf(call.content);
-    const options = optionsOfPermission(params.options);
-    const body: InteractionBody = {
-      interaction: call.kind === "switch_mode" ? "plan" : "permission",
-      options,
-      ...(contents.text === "" ? {} : { message: clip(contents.text, 20_000) }),
-      ...(toolEntryId === undefined ? {} : { toolEntryId }),
-      ...(call.rawInput === undefined ? {} : { input: boundInput(call.rawInput) }),
-      ...(contents.content.length === 0 ? {} : { content: boundContents(contents.content) }),
-    };
+    const body = permissionBody(params, toolEntryId);
     const entryId = this.#interactions.open(stringOf(call.title) ?? "Permission", body, (settlement) => {
-      const chosen = options.find((option) => option.optionId === settlement.optionId);
+      const chosen = body.options.find((option) => option.optionId === settlement.optionId);
       if (toolCallId !== undefined && !chosen?.kind?.startsWith("allow")) this.#timeline.rejectTool(toolCallId);
-      resolve({
-        outcome: settlement.outcome === "selected"
-          ? { outcome: "selected", optionId: settlement.optionId }
-          : { outcome: "cancelled" },
-      });
+      resolve(permissionReply(settlement));
       this.#clock.heard();
     });
     if (entryId === null) this.#context.log("warning", "a permission request was cancelled: too many wait already");
@@ -432,33 +383,15 @@ export class AcpAgent implements Agent {
     this.#clock.heard();
   }
 
-  async #setOption(optionId: string, value: string): Promise<void> {
-    const option = this.#config.options.find((candidate) => candidate.id === optionId);
-    if (!option) throw new AgentRefusal(`${this.#options.name} has no option "${optionId}"`);
-    if (!option.options.some((choice) => choice.value === value)) {
-      throw new AgentRefusal(`"${value}" is not a value of ${option.name}`);
-    }
-    const reply = await this.#ask("session/set_config_option", {
-      sessionId: this.#sessionId,
-      configId: optionId,
-      value,
-    });
-    // A change may change the other lists too, so the reply's list counts; droid answers without one.
-    const listed = Array.isArray(reply.configOptions) && reply.configOptions.length > 0;
-    this.#setConfig(listed ? readConfig(this.#config, reply) : withOption(this.#config, optionId, value));
-  }
-
-  #setConfig(config: AcpConfig): void {
-    this.#config = config;
-    this.#context.session.patchMeta(metaOfConfig(config, this.#options.agentId));
-  }
-
   /** A request on behalf of a person; what goes wrong is a refusal for them to read. */
   async #ask(method: string, params: JsonObject): Promise<JsonObject> {
     const connection = this.#connection;
     if (!connection) throw new AgentRefusal(`${this.#options.name} is not running`);
     try {
-      return await this.#orExit(connection.request(method, params), configureTimeoutMs);
+      return await this.#orExit(
+        connection.request(method, { sessionId: this.#sessionId, ...params }),
+        configureTimeoutMs,
+      );
     } catch (error) {
       throw new AgentRefusal(
         error instanceof RequestError ? errorText(error) : error instanceof Error ? error.message : String(error),
@@ -471,7 +404,7 @@ export class AcpAgent implements Agent {
       name: this.#options.name,
       exited: this.exited,
       timeoutMs,
-      isAnswer: (error) => error instanceof RequestError || error instanceof AgentStartError,
+      isAnswer: isAgentsWord,
     });
   }
 
@@ -512,29 +445,4 @@ export class AcpAgent implements Agent {
     this.#unknownSeen.add(key);
     this.#context.log("info", `ignored an unknown ${what} of the agent`, { name: clip(name, 200) });
   }
-}
-
-function optionsOfPermission(value: unknown): InteractionBody["options"] {
-  return arrayOf(value).slice(0, 50).flatMap((item) => {
-    const { optionId, name, kind } = objectOf(item);
-    if (typeof optionId !== "string") return [];
-    const isKnown = kind === "allow_once" || kind === "allow_always" || kind === "reject_once" ||
-      kind === "reject_always";
-    return [{ optionId, name: clip(stringOf(name) ?? optionId, 500), ...(isKnown ? { kind } : {}) }];
-  });
-}
-
-/** What to say of a turn that ended in an unusual way; null for the usual. */
-function stopRemark(name: string, reason: string | undefined, hasOutput: boolean): string | null {
-  if (reason === "max_tokens") return `${name} stopped: the answer reached the model's length limit.`;
-  if (reason === "max_turn_requests") return `${name} stopped: it made as many model requests as one turn may have.`;
-  if (reason === "refusal") return `${name} refused to go on with this conversation.`;
-  // Some agents end so after an error of the model server (pi-acp on 401, Kimi on 400).
-  return hasOutput ? null : `${name} ended its turn without an answer.`;
-}
-
-function startErrorText(name: string, error: unknown): string {
-  if (error instanceof AgentStartError) return error.message;
-  if (error instanceof RequestError) return `${name} refused to start a session: ${errorText(error)}`;
-  return error instanceof Error ? error.message : `${name} could not start: ${String(error)}`;
 }

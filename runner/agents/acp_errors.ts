@@ -1,4 +1,6 @@
 /** Errors of ACP agents as sentences for people. Pure. */
+import { RequestError } from "@agentclientprotocol/sdk";
+import { AgentStartError } from "./agent.ts";
 import { arrayOf, objectOf, stringOf } from "./read.ts";
 import { clip } from "./tool_output.ts";
 
@@ -38,4 +40,20 @@ export function signInHint(agentName: string, error: AcpError, authMethods: unkn
   return `${agentName} is not signed in: ${
     errorText(error)
   }. Sign in with its own command in a terminal on this machine${how}, then start the session again.`;
+}
+
+/** What to say of a turn that ended in an unusual way; null for the usual. */
+export function stopRemark(name: string, reason: string | undefined, hasOutput: boolean): string | null {
+  if (reason === "max_tokens") return `${name} stopped: the answer reached the model's length limit.`;
+  if (reason === "max_turn_requests") return `${name} stopped: it made as many model requests as one turn may have.`;
+  if (reason === "refusal") return `${name} refused to go on with this conversation.`;
+  // Some agents end so after an error of the model server (pi-acp on 401, Kimi on 400).
+  return hasOutput ? null : `${name} ended its turn without an answer.`;
+}
+
+/** Why the handshake failed, as a sentence. */
+export function startErrorText(name: string, error: unknown): string {
+  if (error instanceof AgentStartError) return error.message;
+  if (error instanceof RequestError) return `${name} refused to start a session: ${errorText(error)}`;
+  return error instanceof Error ? error.message : `${name} could not start: ${String(error)}`;
 }
