@@ -1,11 +1,11 @@
 /** One session as the page shows it: the pure timeline of `protocol/log`, its socket and its outgoing commands, as signals. */
-import { type ReadonlySignal, type Signal, signal } from "@preact/signals";
+import { computed, type ReadonlySignal, type Signal, signal } from "@preact/signals";
 import type { CommandStatus, SessionCommand } from "@/protocol/command.ts";
 import { UserMessageBody } from "@/protocol/entry.ts";
 import { limits } from "@/protocol/limits.ts";
 import { SessionTimeline, type TimelineEffect, type TimelineEntry } from "@/protocol/log/timeline.ts";
 import { initialMeta, type SessionMeta } from "@/protocol/meta.ts";
-import type { ErrorMessage, SessionInfo } from "@/protocol/shared.ts";
+import type { Activity, ErrorMessage, SessionEnd, SessionInfo } from "@/protocol/shared.ts";
 import { viewerServer } from "@/protocol/viewer.ts";
 import type { MessageOf } from "@/protocol/frame.ts";
 import { hubSocketUrl, LiveSocket, probeHub, type SocketState } from "./live_socket.ts";
@@ -58,6 +58,13 @@ export class SessionStore {
   readonly #inbox = signal<ReadonlyMap<string, CommandStatus>>(new Map());
   readonly #landedOps = signal<ReadonlySet<string>>(new Set());
   readonly #pending = signal<readonly string[]>([]);
+  /** How it ended: by its host's word, or by the hub's where the host never said one. */
+  readonly ended: ReadonlySignal<SessionEnd | null> = computed(() =>
+    this.#meta.value.ended ?? this.#info.value?.ended ?? null
+  );
+  readonly activity: ReadonlySignal<Activity> = computed(() =>
+    this.#info.value?.ended ? "ended" : this.#meta.value.activity
+  );
   /** A prompt that the runner refused: the composer takes its text back and clears this. */
   readonly returned: Signal<OutgoingCommand | null> = signal(null);
 
@@ -94,10 +101,10 @@ export class SessionStore {
   get isLoadingOlder(): ReadonlySignal<boolean> {
     return this.#isLoadingOlder;
   }
-  /** This tab's commands that are not settled, or were refused and not yet read. */
-  get outgoing(): ReadonlySignal<OutgoingCommand[]> {
-    return this.#outgoing;
-  }
+  /** This tab's commands to this session that are not settled, or were refused and not yet read. */
+  readonly outgoing: ReadonlySignal<OutgoingCommand[]> = computed(() =>
+    this.#outgoing.value.filter((item) => item.sessionId === this.sessionId)
+  );
   /** Commands of any device that wait for the runner, by op. */
   get inbox(): ReadonlySignal<ReadonlyMap<string, CommandStatus>> {
     return this.#inbox;

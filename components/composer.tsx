@@ -25,10 +25,10 @@ export function Composer(): JSX.Element {
   const field = useRef<HTMLTextAreaElement>(null);
   const files = useRef<HTMLInputElement>(null);
   const listId = useId();
-  const { can, activity, commands } = store.meta.value;
+  const { can, commands } = store.meta.value;
+  const activity = store.activity.value;
   const isWorking = activity === "working" || activity === "waiting";
   const isSteerable = isWorking && (can.steer || can.followUp);
-  const hasEnded = activity === "ended";
   const offered = useComputed(() => isListClosed.value ? [] : offeredCommands(text.value, store.meta.value.commands));
 
   useEffect(() => {
@@ -59,7 +59,7 @@ export function Composer(): JSX.Element {
   };
   const send = () => {
     const prompt = text.value.trim();
-    if ((prompt === "" && pictures.value.length === 0) || hasEnded) return;
+    if ((prompt === "" && pictures.value.length === 0)) return;
     if (prompt.length > limits.promptChars) {
       problem.value = `This prompt has ${prompt.length} characters; at most ${limits.promptChars} can be sent.`;
       return;
@@ -181,8 +181,7 @@ export function Composer(): JSX.Element {
         class="composer-field"
         rows={1}
         value={text.value}
-        disabled={hasEnded}
-        placeholder={placeholder(hasEnded, isWorking, isSteerable, delivery.value)}
+        placeholder={placeholder(isWorking, isSteerable, delivery.value)}
         aria-label="Prompt"
         aria-controls={offered.value.length > 0 ? listId : undefined}
         aria-activedescendant={active.value >= 0 ? `${listId}-${active.value}` : undefined}
@@ -192,7 +191,7 @@ export function Composer(): JSX.Element {
         onPaste={onPaste}
       />
       <div class="composer-bar">
-        {can.image && !hasEnded && (
+        {can.image && (
           <>
             <input
               ref={files}
@@ -215,7 +214,7 @@ export function Composer(): JSX.Element {
             </button>
           </>
         )}
-        {commands.length > 0 && isEmpty && !hasEnded && (
+        {commands.length > 0 && isEmpty && (
           <button
             type="button"
             class="button is-quiet is-icon"
@@ -253,7 +252,7 @@ export function Composer(): JSX.Element {
             type="submit"
             class="button is-primary is-send"
             aria-label={isWorking ? "Send while it works" : "Send"}
-            disabled={isEmpty || hasEnded}
+            disabled={isEmpty}
           >
             <Icon name="send" />
           </button>
@@ -263,8 +262,7 @@ export function Composer(): JSX.Element {
   );
 }
 
-function placeholder(hasEnded: boolean, isWorking: boolean, isSteerable: boolean, delivery: Delivery): string {
-  if (hasEnded) return "This session has ended";
+function placeholder(isWorking: boolean, isSteerable: boolean, delivery: Delivery): string {
   if (!isWorking) return "Ask for something";
   return isSteerable && delivery === "steer" ? "Steer it" : "Write what comes next";
 }

@@ -1,7 +1,7 @@
 /** The dashboard: what needs a person first, then everything by runner and folder. */
 import { useComputed, useSignal } from "@preact/signals";
 import type { ComponentChildren, JSX } from "preact";
-import { useEffect } from "preact/hooks";
+import { useEffect, useMemo } from "preact/hooks";
 import { attentionFirst, groupSessions, needsAttention } from "@/client/grouping.ts";
 import { LazyModule } from "@/client/lazy_module.ts";
 import { type LiveList, liveRunners, liveSessions } from "@/client/live_lists.ts";
@@ -67,7 +67,7 @@ function Waiting(): JSX.Element {
 
 function Live({ lists: { sessions, runners } }: { lists: Lists }): JSX.Element {
   const isCreating = useSignal(false);
-  const dialog = useSignal(() => null as null | LazyModule<typeof import("./new_session_dialog.tsx")>);
+  const dialog = useMemo(() => new LazyModule(() => import("./new_session_dialog.tsx")), []);
   const attention = useComputed(() => attentionFirst(sessions.items.value?.values() ?? []));
   const groups = useComputed(() =>
     groupSessions(
@@ -76,8 +76,6 @@ function Live({ lists: { sessions, runners } }: { lists: Lists }): JSX.Element {
     )
   );
   useEffect(() => {
-    const lazy = new LazyModule(() => import("./new_session_dialog.tsx"));
-    dialog.value = () => lazy;
     if (new URLSearchParams(location.search).has("new")) {
       history.replaceState(null, "", "/");
       isCreating.value = true;
@@ -90,7 +88,7 @@ function Live({ lists: { sessions, runners } }: { lists: Lists }): JSX.Element {
 
   const known = runners.items.value;
   const open = () => isCreating.value = true;
-  const NewSessionDialog = isCreating.value ? dialog.value()?.module.value?.NewSessionDialog : undefined;
+  const NewSessionDialog = isCreating.value ? dialog.module.value?.NewSessionDialog : undefined;
   const isLoaded = sessions.items.value !== null && known !== null;
   return (
     <Shell
@@ -104,7 +102,7 @@ function Live({ lists: { sessions, runners } }: { lists: Lists }): JSX.Element {
         : null}
     >
       <StoppedBanner state={sessions.state} />
-      {isCreating.value && dialog.value()?.hasFailed.value && (
+      {isCreating.value && dialog.hasFailed.value && (
         <div class="banner" role="alert">
           <p>The form could not be loaded. The hub may have been updated, or the connection is gone.</p>
           <button type="button" class="button" onClick={() => location.assign("/?new")}>Reload</button>

@@ -148,7 +148,8 @@ interface AgentChoiceProps {
 
 function AgentChoice({ agents, chosen, runnerId, onChoose }: AgentChoiceProps): JSX.Element {
   const look = useSignal<"idle" | "looking" | string>("idle");
-  const sorted = [...agents].sort((a, b) => Number(b.available) - Number(a.available));
+  const ready = agents.filter(({ available }) => available);
+  const missing = agents.filter(({ available }) => !available);
   const lookAgain = async () => {
     look.value = "looking";
     try {
@@ -161,22 +162,8 @@ function AgentChoice({ agents, chosen, runnerId, onChoose }: AgentChoiceProps): 
   return (
     <fieldset class="agents">
       <legend>Agent</legend>
-      {sorted.map((agent) => (
-        <label key={agent.id} class={`agent${agent.available ? "" : " is-missing"}`}>
-          <input
-            type="radio"
-            name="agent"
-            value={agent.id}
-            checked={chosen === agent.id}
-            disabled={!agent.available}
-            onChange={() => onChoose(agent.id)}
-          />
-          <span>
-            {agent.name} {agent.isDemo && <DemoTag />}
-            {agent.version && <span class="quiet">{agent.version}</span>}
-            {!agent.available && <span class="agent-missing">{agent.missing ?? "Not found on this machine."}</span>}
-          </span>
-        </label>
+      {ready.map((agent) => (
+        <AgentOption key={agent.id} agent={agent} isChosen={chosen === agent.id} onChoose={onChoose} />
       ))}
       <label class="agent">
         <input type="radio" name="agent" value={CUSTOM} checked={chosen === CUSTOM} onChange={() => onChoose(CUSTOM)} />
@@ -184,12 +171,43 @@ function AgentChoice({ agents, chosen, runnerId, onChoose }: AgentChoiceProps): 
           Another command <span class="quiet">any agent that speaks ACP</span>
         </span>
       </label>
-      {sorted.some(({ available }) => !available) && (
-        <button type="button" class="button is-quiet is-small" disabled={look.value === "looking"} onClick={lookAgain}>
-          {look.value === "looking" ? "Looking…" : "Look for agents again"}
-        </button>
+      {missing.length > 0 && (
+        <details class="fold-plain" open={ready.length === 0}>
+          <summary>{missing.length} more that are not set up on this machine</summary>
+          {missing.map((agent) => <AgentOption key={agent.id} agent={agent} isChosen={false} onChoose={onChoose} />)}
+          <button type="button" class="button is-small" disabled={look.value === "looking"} onClick={lookAgain}>
+            {look.value === "looking" ? "Looking…" : "Look again"}
+          </button>
+        </details>
       )}
       {look.value !== "idle" && look.value !== "looking" && <p class="problem" role="alert">{look.value}</p>}
     </fieldset>
+  );
+}
+
+interface AgentOptionProps {
+  agent: AgentInfo;
+  isChosen: boolean;
+  onChoose: (id: string) => void;
+}
+
+/** An agent that cannot be started stays in the list, with what it needs. */
+function AgentOption({ agent, isChosen, onChoose }: AgentOptionProps): JSX.Element {
+  return (
+    <label class={`agent${agent.available ? "" : " is-missing"}`}>
+      <input
+        type="radio"
+        name="agent"
+        value={agent.id}
+        checked={isChosen}
+        disabled={!agent.available}
+        onChange={() => onChoose(agent.id)}
+      />
+      <span>
+        {agent.name} {agent.isDemo && <DemoTag />}
+        {agent.version && <span class="quiet">{agent.version}</span>}
+        {!agent.available && <span class="agent-missing">{agent.missing ?? "Not found on this machine."}</span>}
+      </span>
+    </label>
   );
 }

@@ -15,7 +15,8 @@ const marks: Record<PlanEntry["status"], { sign: string; word: string }> = {
 export function PlanStrip(): JSX.Element | null {
   const { store } = useSession();
   const isShown = useSignal(false);
-  const { plan, activity } = store.meta.value;
+  const { plan } = store.meta.value;
+  const activity = store.activity.value;
   if (plan.length === 0) return null;
   const done = plan.filter(({ status }) => status === "completed" || status === "cancelled").length;
   if (done === plan.length && (activity === "idle" || activity === "ended")) return null;

@@ -9,8 +9,7 @@ import { useSession } from "./session_context.ts";
 
 export function SessionControls(): JSX.Element {
   const { store } = useSession();
-  const { model, models, mode, thinkingLevel, configOptions, usage, can, isCompacting, activity } = store.meta.value;
-  const isEnded = activity === "ended";
+  const { model, models, mode, thinkingLevel, configOptions, usage, can, isCompacting } = store.meta.value;
   // Agents tell their model and mode twice: as a field and as a config option. One picker each is enough.
   const options = configOptions.filter(({ category }) =>
     !(category === "model" && models.length > 0) && !(category === "mode" && mode) &&
@@ -19,7 +18,7 @@ export function SessionControls(): JSX.Element {
   return (
     <div class="controls">
       {models.length > 0
-        ? <ModelPicker model={model} models={models} isDisabled={isEnded} />
+        ? <ModelPicker model={model} models={models} />
         : model && <span class="control-text">{model.name ?? model.id}</span>}
       {mode && (
         <Picker
@@ -27,7 +26,6 @@ export function SessionControls(): JSX.Element {
           value={mode.currentModeId}
           choices={mode.availableModes.map(({ id, name }) => ({ value: id, name }))}
           command={(modeId) => ({ kind: "set_mode", modeId })}
-          isDisabled={isEnded}
         />
       )}
       {thinkingLevel && (
@@ -36,7 +34,6 @@ export function SessionControls(): JSX.Element {
           value={thinkingLevel.current}
           choices={thinkingLevel.levels.map((level) => ({ value: level, name: `Thinking: ${level}` }))}
           command={(level) => ({ kind: "set_thinking_level", level })}
-          isDisabled={isEnded}
         />
       )}
       {options.map((option) => (
@@ -46,13 +43,12 @@ export function SessionControls(): JSX.Element {
           value={option.currentValue}
           choices={option.options.map(({ value, name }) => ({ value, name: `${option.name}: ${name}` }))}
           command={(value) => ({ kind: "set_config_option", optionId: option.id, value })}
-          isDisabled={isEnded}
         />
       ))}
       <span class="spacer" />
       {isCompacting && <span class="control-text" role="status">Compacting…</span>}
       {usage && <UsageMeter usage={usage} />}
-      {can.compact && !isCompacting && !isEnded && (
+      {can.compact && !isCompacting && (
         <button
           type="button"
           class="button is-quiet is-small"
@@ -70,11 +66,10 @@ interface PickerProps {
   value: string;
   choices: { value: string; name: string }[];
   command: (value: string) => SessionCommand;
-  isDisabled: boolean;
 }
 
 /** A native select: it shows the session's truth, and what was asked for only while that is on its way. */
-function Picker({ label, value, choices, command, isDisabled }: PickerProps): JSX.Element | null {
+function Picker({ label, value, choices, command }: PickerProps): JSX.Element | null {
   const { store } = useSession();
   const asked = useAsked(command(value));
   if (choices.length < 2) return null;
@@ -83,7 +78,6 @@ function Picker({ label, value, choices, command, isDisabled }: PickerProps): JS
       class={`select is-small${asked.value === null ? "" : " is-busy"}`}
       aria-label={label}
       aria-busy={asked.value !== null}
-      disabled={isDisabled}
       value={asked.value ?? value}
       onChange={(event) => store.run(command(event.currentTarget.value))}
     >
@@ -120,9 +114,9 @@ function useAsked(example: SessionCommand) {
 const modelKey = ({ provider, id }: { provider: string; id: string }) => `${provider}\n${id}`;
 
 function ModelPicker(
-  props: { model: ModelInfo | null; models: readonly ModelInfo[]; isDisabled: boolean },
+  props: { model: ModelInfo | null; models: readonly ModelInfo[] },
 ): JSX.Element {
-  const { model, models, isDisabled } = props;
+  const { model, models } = props;
   const { store } = useSession();
   const asked = useAsked({ kind: "set_model", modelId: "" });
   const providers = [...new Set(models.map(({ provider }) => provider))];
@@ -136,7 +130,6 @@ function ModelPicker(
       class={`select is-small${asked.value === null ? "" : " is-busy"}`}
       aria-label="Model"
       aria-busy={asked.value !== null}
-      disabled={isDisabled}
       value={current}
       onChange={(event) => {
         const chosen = models.find((one) => modelKey(one) === event.currentTarget.value);

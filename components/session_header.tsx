@@ -20,9 +20,9 @@ export function SessionHeader({ othersWaiting }: { othersWaiting: number }): JSX
   const isDeleting = useSignal(false);
   const problem = useSignal<string | null>(null);
   const info = store.info.value;
-  const { title, activity, can } = store.meta.value;
+  const { title, can } = store.meta.value;
   const isKnown = store.phase.value.kind === "ready";
-  const shownActivity = isKnown ? activity : info?.activity;
+  const shownActivity = isKnown ? store.activity.value : info?.activity;
   const name = title ?? info?.sessionName ?? (info ? baseName(info.cwd) : "Session");
   const hasEnded = shownActivity === "ended";
   useEffect(() => {

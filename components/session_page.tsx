@@ -2,6 +2,7 @@
 import { useComputed, useSignal } from "@preact/signals";
 import type { JSX } from "preact";
 import { useEffect, useMemo, useRef } from "preact/hooks";
+import { NoticeBody } from "@/protocol/entry.ts";
 import type { SessionInfo } from "@/protocol/shared.ts";
 import { attentionFirst } from "@/client/grouping.ts";
 import { type LiveList, liveSessions } from "@/client/live_lists.ts";
@@ -160,10 +161,14 @@ function SessionMain({ othersWaiting }: { othersWaiting: number }): JSX.Element 
       <div class="dock">
         <Pinned />
         <Refusals />
-        <PlanStrip />
-        <QueueList />
-        <Composer />
-        <SessionControls />
+        {store.activity.value !== "ended" && (
+          <>
+            <PlanStrip />
+            <QueueList />
+            <Composer />
+            <SessionControls />
+          </>
+        )}
       </div>
     </main>
   );
@@ -174,7 +179,7 @@ function TimelineStart(): JSX.Element | null {
   const { store } = useSession();
   if (store.rows.value.ids.length > 0) return null;
   if (store.phase.value.kind === "loading") return <p class="quiet centered" role="status">Loading the timeline…</p>;
-  const { activity } = store.meta.value;
+  const activity = store.activity.value;
   if (store.inbox.value.size > 0 || store.outgoing.value.length > 0 || activity === "ended") return null;
   return (
     <p class="quiet centered" role="status">
@@ -186,7 +191,9 @@ function TimelineStart(): JSX.Element | null {
 /** What the session is doing beyond its entries: retries, its start, its end. */
 function TimelineEnd(): JSX.Element | null {
   const { store } = useSession();
-  const { retry, ended } = store.meta.value;
+  const { retry } = store.meta.value;
+  const ended = store.activity.value === "ended" ? store.ended.value : null;
+  const isSaid = hasErrorAtEnd(store);
   const problem = useSignal<string | null>(null);
   const resume = async () => {
     problem.value = null;
@@ -216,11 +223,18 @@ function TimelineEnd(): JSX.Element | null {
   return (
     <div class={`ended-note is-${ended.reason}`}>
       <p>{words}</p>
-      {ended.detail && <pre tabIndex={0}>{ended.detail}</pre>}
+      {ended.detail && !isSaid && <pre tabIndex={0}>{ended.detail}</pre>}
       {store.info.value?.isResumable && <button type="button" class="button" onClick={resume}>Resume</button>}
       {problem.value && <p class="problem" role="alert">{problem.value}</p>}
     </div>
   );
+}
+
+/** Whether the timeline's last entry says itself what went wrong. */
+function hasErrorAtEnd(store: SessionStore): boolean {
+  const last = store.rows.value.ids.at(-1);
+  const entry = last === undefined ? undefined : store.entry(last).value?.entry;
+  return entry?.kind === "notice" && NoticeBody.safeParse(entry.body).data?.level === "error";
 }
 
 /** Questions that wait while the reader is elsewhere in the timeline. */
