@@ -17,6 +17,9 @@ export interface ProcessOptions {
   cwd: string;
   /** The whole environment; nothing is inherited. */
   env: Record<string, string>;
+  /** Other times than termAfterMs and killAfterMs. */
+  termAfterMs?: number;
+  killAfterMs?: number;
 }
 
 /** What an adapter needs of its agent's process. */
@@ -39,10 +42,14 @@ export class AgentProcess implements AgentPipes {
   readonly #child: Deno.ChildProcess;
   readonly #stdinWriter: WritableStreamDefaultWriter<Uint8Array<ArrayBuffer>>;
   #stderrTail = "";
+  readonly #termAfterMs: number;
+  readonly #killAfterMs: number;
   #isGone = false;
 
   /** Starts the program in a process group of its own. Throws AgentStartError when it cannot be started. */
   constructor(options: ProcessOptions) {
+    this.#termAfterMs = options.termAfterMs ?? termAfterMs;
+    this.#killAfterMs = options.killAfterMs ?? killAfterMs;
     const [program, ...args] = options.command;
     if (program === undefined) throw new AgentStartError("the agent's command is empty", "");
     try {
@@ -90,8 +97,8 @@ export class AgentProcess implements AgentPipes {
   /** Closes stdin once all was written, then SIGTERM, then SIGKILL; resolves when it is gone. */
   async stop(): Promise<AgentExit> {
     this.#stdinWriter.close().catch(() => {});
-    const term = setTimeout(() => this.#signal("SIGTERM"), termAfterMs);
-    const kill = setTimeout(() => this.#signal("SIGKILL"), termAfterMs + killAfterMs);
+    const term = setTimeout(() => this.#signal("SIGTERM"), this.#termAfterMs);
+    const kill = setTimeout(() => this.#signal("SIGKILL"), this.#termAfterMs + this.#killAfterMs);
     try {
       return await this.exited;
     } finally {
