@@ -2,6 +2,7 @@
  * The composition root of the hub: configuration → KV → hub → Fresh app. Importing it opens this isolate's hub; the
  * generated `_fresh/server.js` serves `app`, and `start.ts` adds the command line and the local runner.
  */
+import { hostname } from "node:os";
 import { App, csp, staticFiles } from "fresh";
 import { openAuth } from "@/lib/auth/mod.ts";
 import { localUrl, readEnvironment } from "@/lib/config.ts";
@@ -35,7 +36,11 @@ export const hub = openHub({
   mesh,
   store,
   auth,
-  config: { publicUrl: environment.publicUrl, hostNames: environment.hostNames },
+  // The machine's own names are how others on its network reach it.
+  config: {
+    publicUrl: environment.publicUrl,
+    hostNames: [...environment.hostNames, hostname(), `${hostname()}.local`],
+  },
   version: PERCH_VERSION,
   isolateId,
 });
