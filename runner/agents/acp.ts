@@ -19,6 +19,7 @@ import { type JsonObject, objectOf, stringOf } from "./read.ts";
 import { Timeline } from "./timeline.ts";
 import { clip } from "./tool_output.ts";
 import { TurnClock, type TurnTiming, turnTiming } from "./turn_clock.ts";
+import { outputEndMs, withinMs } from "./within.ts";
 
 export interface AcpOptions {
   agentId: string;
@@ -66,6 +67,7 @@ export class AcpAgent implements Agent {
   #sessionId: string | null = null;
   #isReplaying = false;
   #isStopping = false;
+  #isGone = false;
   #turn: Turn | null = null;
 
   constructor(
@@ -107,10 +109,14 @@ export class AcpAgent implements Agent {
       throw error;
     }
     this.#process = process;
-    this.#connection = this.#connect(process);
-    process.exited.then((exit) => this.#gone(exit));
+    const connection = this.#connection = this.#connect(process);
+    process.exited.then(async (exit) => {
+      // What it said last may still be in the pipe.
+      await withinMs(connection.closed, outputEndMs);
+      this.#gone(exit);
+    });
     try {
-      await this.#orExit(this.#open(this.#connection), this.#options.startTimeoutMs);
+      await this.#orExit(this.#open(connection), this.#options.startTimeoutMs);
     } catch (error) {
       this.#isStopping = true;
       const exit = await process.stop();
@@ -295,6 +301,7 @@ export class AcpAgent implements Agent {
   }
 
   #updated(params: JsonObject): void {
+    if (this.#isGone) return;
     const sessionId = stringOf(params.sessionId);
     // Before the reply to session/new the id is not known yet, and updates may come; other sessions are no concern of ours.
     if (this.#sessionId !== null && sessionId !== undefined && sessionId !== this.#sessionId) {
@@ -421,17 +428,18 @@ export class AcpAgent implements Agent {
   }
 
   #gone(exit: AgentExit): void {
+    const isExpected = this.#isStopping || this.#turn?.isCancelled;
+    this.#isStopping = this.#isGone = true;
     this.#terminals.dispose();
     this.#interactions.withdrawAll();
     if (this.#turn) {
-      if (this.#isStopping || this.#turn.isCancelled) this.#endTurn({ outcome: "cancelled" });
+      if (isExpected) this.#endTurn({ outcome: "cancelled" });
       else {
         const message = `${this.#options.name} ended while it worked (${describeExit(exit)})`;
         this.#timeline.notice("error", message, exit.stderrTail);
         this.#endTurn({ outcome: "failed", message });
       }
     }
-    this.#isStopping = true;
     this.#timeline.endTurn("cancelled");
     this.#clock.dispose();
     this.#connection?.close();

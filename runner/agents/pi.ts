@@ -13,6 +13,7 @@ import { type JsonObject, objectOf, stringOf } from "./read.ts";
 import { Timeline } from "./timeline.ts";
 import { clip } from "./tool_output.ts";
 import { TurnClock, type TurnTiming, turnTiming } from "./turn_clock.ts";
+import { outputEndMs, withinMs } from "./within.ts";
 
 export interface PiOptions {
   name: string;
@@ -62,6 +63,7 @@ export class PiAgent implements Agent {
   #knowsSettled = false;
   #isRetrying = false;
   #isStopping = false;
+  #isGone = false;
   #turn: Turn | null = null;
 
   constructor(
@@ -99,12 +101,20 @@ export class PiAgent implements Agent {
       throw error;
     }
     this.#process = process;
+    const { promise: outputEnd, resolve: endOutput } = Promise.withResolvers<void>();
     this.#rpc = new PiRpc(process, {
       onEvent: (event) => this.#arrived(event),
       onResponse: (id, response) => this.#responded(id, response),
-      onEnd: (error) => this.#outputEnded(error),
+      onEnd: (error) => {
+        endOutput();
+        this.#outputEnded(error);
+      },
     });
-    process.exited.then((exit) => this.#gone(exit));
+    process.exited.then(async (exit) => {
+      // What it said last may still be in the pipe.
+      await withinMs(outputEnd, outputEndMs);
+      this.#gone(exit);
+    });
     try {
       await this.#readState(this.#options.startTimeoutMs);
       if (resumeId !== null && !isResumable) {
@@ -280,6 +290,7 @@ export class PiAgent implements Agent {
   }
 
   #arrived(event: JsonObject): void {
+    if (this.#isGone) return;
     this.#clock.heard();
     for (const action of translatePiEvent(event)) this.#apply(action);
     if (!this.#turn && this.#timeline.hasOpenText) this.#clock.strayText();
@@ -429,16 +440,17 @@ export class PiAgent implements Agent {
   }
 
   #gone(exit: AgentExit): void {
+    const isExpected = this.#isStopping || this.#turn?.isCancelled;
+    this.#isStopping = this.#isGone = true;
     this.#interactions.withdrawAll();
     if (this.#turn) {
-      if (this.#isStopping || this.#turn.isCancelled) this.#endTurn({ outcome: "cancelled" });
+      if (isExpected) this.#endTurn({ outcome: "cancelled" });
       else {
         const message = `${this.#options.name} ended while it worked (${describeExit(exit)})`;
         this.#timeline.notice("error", message, exit.stderrTail);
         this.#endTurn({ outcome: "failed", message });
       }
     }
-    this.#isStopping = true;
     this.#timeline.endTurn("cancelled");
     this.#clock.dispose();
     for (const timer of this.#dialogTimers.values()) clearTimeout(timer);

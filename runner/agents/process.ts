@@ -1,15 +1,13 @@
 /** An agent's process: its pipes, the end of its stderr, and an orderly end for it and all that it started. */
 import type { AgentExit } from "./agent.ts";
 import { AgentStartError } from "./agent.ts";
+import { outputEndMs, withinMs } from "./within.ts";
 
 /** How much of stderr is kept. */
 export const stderrTailChars = 4_000;
 /** After stdin was closed, how long the process may take before SIGTERM, and then before SIGKILL. */
 export const termAfterMs = 3_000;
 export const killAfterMs = 2_000;
-
-/** How long after the process's end its stderr may stay open (something that left its group may hold it). */
-const stderrEndMs = 500;
 
 export interface ProcessOptions {
   /** Program and arguments; run without a shell. */
@@ -80,7 +78,7 @@ export class AgentProcess implements AgentPipes {
       this.#isGone = true;
       // What it started would otherwise stay behind, and keep its pipes open.
       this.#signal("SIGKILL");
-      await withinMs(stderrEnd, stderrEndMs);
+      await withinMs(stderrEnd, outputEndMs);
       return { code: status.signal ? null : status.code, signal: status.signal, stderrTail: this.#stderrTail };
     });
   }
@@ -128,11 +126,4 @@ export class AgentProcess implements AgentPipes {
       // The pipe broke with the process; what was read stays.
     }
   }
-}
-
-/** Resolves with `work`, or after `ms` if that is sooner. */
-async function withinMs(work: Promise<void>, ms: number): Promise<void> {
-  let timer: ReturnType<typeof setTimeout> | undefined;
-  await Promise.race([work, new Promise<void>((resolve) => timer = setTimeout(resolve, ms))]);
-  clearTimeout(timer);
 }

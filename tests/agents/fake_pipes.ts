@@ -19,6 +19,7 @@ export class FakePipes implements AgentPipes {
   #out: ReadableStreamDefaultController<Uint8Array<ArrayBuffer>> | null = null;
   #rest: Uint8Array<ArrayBuffer> = new Uint8Array(0);
   #isFlushing = false;
+  #isEnded = false;
 
   constructor(makePlayer: (send: (message: Json | string) => void) => Player, cut: () => number = () => Infinity) {
     this.#cut = cut;
@@ -45,17 +46,16 @@ export class FakePipes implements AgentPipes {
 
   /** Ends the process: what was sent before still arrives. */
   end(exit: AgentExit): void {
+    if (this.#isEnded) return;
     this.#flush(true);
-    try {
-      this.#out?.close();
-    } catch {
-      // Closed already.
-    }
+    this.#isEnded = true;
+    this.#out?.close();
     this.#exit.resolve(exit);
   }
 
   /** A line (or the raw text of one) of output; it leaves in chunks, so that lines are cut and joined. */
   #send(message: Json | string): void {
+    if (this.#isEnded) return;
     const line = typeof message === "string" ? message : JSON.stringify(message);
     const bytes = new TextEncoder().encode(`${line}\n`);
     const joined = new Uint8Array(this.#rest.length + bytes.length);
