@@ -13,6 +13,7 @@ import { permissionToolChange, translateUpdate, turnUsage } from "./acp_updates.
 import { describeExit } from "./exit_text.ts";
 import { Interactions } from "./interactions.ts";
 import { type AgentPipes, AgentProcess, type StartProcess } from "./process.ts";
+import { patchChanged } from "./meta_changes.ts";
 import { orExit } from "./or_exit.ts";
 import { promptParts } from "./prompt_blocks.ts";
 import { type JsonObject, objectOf, stringOf } from "./read.ts";
@@ -62,10 +63,13 @@ export class AcpAgent implements Agent {
   readonly #terminalTools = new Map<string, string>();
   readonly #unknownSeen = new Set<string>();
   readonly #exit = Promise.withResolvers<AgentExit>();
+  /** The process is gone and everything is closed; `exited` may wait for `start` to say first why it failed. */
+  readonly #ended = Promise.withResolvers<AgentExit>();
   #process: AgentPipes | null = null;
   #connection: AcpConnection | null = null;
   #sessionId: string | null = null;
   #isReplaying = false;
+  #isStarting = false;
   #isStopping = false;
   #isGone = false;
   #turn: Turn | null = null;
@@ -83,14 +87,14 @@ export class AcpAgent implements Agent {
     this.#settings = new AcpSettings({
       agentId: options.agentId,
       name: options.name,
-      patchMeta: (patch) => context.session.patchMeta(patch),
+      patchMeta: (patch) => patchChanged(context.session, patch),
       ask: (method, params) => this.#ask(method, params),
     });
     this.#terminals = new AcpTerminals(context.cwd, options.env, (id, text) => this.#terminalPrinted(id, text));
     this.#clock = new TurnClock(options.timing ?? turnTiming, {
       isQuietNormal: () => this.#interactions.size > 0 || this.#timeline.hasOpenTool,
       onSilence: (message) =>
-        context.session.patchMeta({ retry: message === null ? null : { message, at: Date.now() } }),
+        patchChanged(context.session, { retry: message === null ? null : { message, at: Date.now() } }),
       onCancelTimeout: (message) => {
         this.#timeline.notice("warning", `${options.name} did not confirm the cancel ${message}`);
         this.#endTurn({ outcome: "cancelled" });
@@ -101,11 +105,25 @@ export class AcpAgent implements Agent {
   }
 
   async start(): Promise<void> {
+    this.#isStarting = true;
+    try {
+      await this.#start();
+      this.#isStarting = false;
+      if (this.#isGone) this.#ended.promise.then((exit) => this.#exit.resolve(exit));
+    } catch (error) {
+      this.#isStarting = false;
+      // After whoever waits for `start` has read its error, which says more.
+      this.#ended.promise.then((exit) => setTimeout(() => this.#exit.resolve(exit)));
+      throw error;
+    }
+  }
+
+  async #start(): Promise<void> {
     let process: AgentPipes;
     try {
       process = this.#startProcess({ command: this.#options.command, cwd: this.#context.cwd, env: this.#options.env });
     } catch (error) {
-      this.#exit.resolve({ code: null, signal: null, stderrTail: "" });
+      this.#ended.resolve({ code: null, signal: null, stderrTail: "" });
       throw error;
     }
     this.#process = process;
@@ -223,7 +241,7 @@ export class AcpAgent implements Agent {
     const { name, offers = {} } = this.#options;
     const abilities = await initialize(connection, name, offers);
     const { continueBy, takesImages } = abilities;
-    this.#context.session.patchMeta({
+    patchChanged(this.#context.session, {
       can: {
         steer: false,
         followUp: true,
@@ -297,7 +315,7 @@ export class AcpAgent implements Agent {
       );
     }
     this.#timeline.notice("info", "New conversation: the agent does not remember what is above.");
-    this.#context.session.patchMeta({ plan: [], usage: null });
+    patchChanged(this.#context.session, { plan: [], usage: null });
   }
 
   #updated(params: JsonObject): void {
@@ -327,7 +345,7 @@ export class AcpAgent implements Agent {
   /** Usage comes in parts (context with updates, tokens with replies): each part replaces only what it names. */
   #patchMeta(patch: MetaPatch): void {
     const { session } = this.#context;
-    session.patchMeta(patch.usage ? { ...patch, usage: { ...session.meta().usage, ...patch.usage } } : patch);
+    patchChanged(session, patch.usage ? { ...patch, usage: { ...session.meta().usage, ...patch.usage } } : patch);
   }
 
   #replied(method: string, reply: AcpReply): void {
@@ -361,6 +379,7 @@ export class AcpAgent implements Agent {
   }
 
   #permissionAsked(params: JsonObject, signal: AbortSignal): Promise<unknown> {
+    if (this.#isGone) return Promise.resolve(permissionReply({ outcome: "cancelled" }));
     const { promise, resolve } = Promise.withResolvers<unknown>();
     const call = objectOf(params.toolCall);
     const toolCallId = stringOf(call.toolCallId);
@@ -409,7 +428,7 @@ export class AcpAgent implements Agent {
   #orExit<T>(work: Promise<T>, timeoutMs: number): Promise<T> {
     return orExit(work, {
       name: this.#options.name,
-      exited: this.exited,
+      exited: this.#ended.promise,
       timeoutMs,
       isAnswer: isAgentsWord,
     });
@@ -443,7 +462,8 @@ export class AcpAgent implements Agent {
     this.#timeline.endTurn("cancelled");
     this.#clock.dispose();
     this.#connection?.close();
-    this.#exit.resolve(exit);
+    this.#ended.resolve(exit);
+    if (!this.#isStarting) this.#exit.resolve(exit);
   }
 
   /** Unknown things are normal between versions; each kind is worth one line. */

@@ -3,6 +3,7 @@ import type { Attachment, ModelInfo } from "@/protocol/mod.ts";
 import { type Agent, type AgentContext, type AgentExit, AgentRefusal, AgentStartError, type TurnEnd } from "./agent.ts";
 import { describeExit } from "./exit_text.ts";
 import { Interactions } from "./interactions.ts";
+import { patchChanged } from "./meta_changes.ts";
 import { orExit } from "./or_exit.ts";
 import { type PiAction, type PiDialog, translatePiEvent } from "./pi_events.ts";
 import { PiError, PiRpc } from "./pi_rpc.ts";
@@ -50,6 +51,8 @@ export class PiAgent implements Agent {
   readonly #interactions: Interactions;
   readonly #clock: TurnClock;
   readonly #exit = Promise.withResolvers<AgentExit>();
+  /** The process is gone and everything is closed; `exited` may wait for `start` to say first why it failed. */
+  readonly #ended = Promise.withResolvers<AgentExit>();
   readonly #unknownSeen = new Set<string>();
   readonly #dialogTimers = new Map<string, ReturnType<typeof setTimeout>>();
   readonly #openTools = new Map<string, string>();
@@ -62,6 +65,7 @@ export class PiAgent implements Agent {
   /** This pi says when a turn has really ended (0.87 and newer). */
   #knowsSettled = false;
   #isRetrying = false;
+  #isStarting = false;
   #isStopping = false;
   #isGone = false;
   #turn: Turn | null = null;
@@ -79,7 +83,7 @@ export class PiAgent implements Agent {
     this.#clock = new TurnClock(options.timing ?? turnTiming, {
       isQuietNormal: () => this.#interactions.size > 0 || this.#timeline.hasOpenTool || this.#isRetrying,
       onSilence: (message) =>
-        context.session.patchMeta({ retry: message === null ? null : { message, at: Date.now() } }),
+        patchChanged(context.session, { retry: message === null ? null : { message, at: Date.now() } }),
       onCancelTimeout: (message) => {
         this.#timeline.notice("warning", `${options.name} did not confirm the cancel ${message}`);
         this.#endTurn({ outcome: "cancelled" });
@@ -90,6 +94,20 @@ export class PiAgent implements Agent {
   }
 
   async start(): Promise<void> {
+    this.#isStarting = true;
+    try {
+      await this.#start();
+      this.#isStarting = false;
+      if (this.#isGone) this.#ended.promise.then((exit) => this.#exit.resolve(exit));
+    } catch (error) {
+      this.#isStarting = false;
+      // After whoever waits for `start` has read its error, which says more.
+      this.#ended.promise.then((exit) => setTimeout(() => this.#exit.resolve(exit)));
+      throw error;
+    }
+  }
+
+  async #start(): Promise<void> {
     const { resumeId } = this.#context;
     const isResumable = resumeId !== null && await Deno.stat(resumeId).then((info) => info.isFile, () => false);
     const command = isResumable ? [...this.#options.command, "--session", resumeId] : this.#options.command;
@@ -97,7 +115,7 @@ export class PiAgent implements Agent {
     try {
       process = this.#startProcess({ command, cwd: this.#context.cwd, env: this.#options.env });
     } catch (error) {
-      this.#exit.resolve({ code: null, signal: null, stderrTail: "" });
+      this.#ended.resolve({ code: null, signal: null, stderrTail: "" });
       throw error;
     }
     this.#process = process;
@@ -189,18 +207,18 @@ export class PiAgent implements Agent {
           throw new AgentRefusal(`"${command.level}" is not a thinking level of this model`);
         }
         await this.#ask({ type: "set_thinking_level", level: command.level }, configureTimeoutMs);
-        return this.#context.session.patchMeta({ thinkingLevel: { ...level, current: command.level } });
+        return patchChanged(this.#context.session, { thinkingLevel: { ...level, current: command.level } });
       }
       case "compact":
         this.#refuseInTurn("the conversation can be compacted");
         try {
-          this.#context.session.patchMeta({ isCompacting: true });
+          patchChanged(this.#context.session, { isCompacting: true });
           await this.#ask({
             type: "compact",
             ...(command.instructions ? { customInstructions: command.instructions } : {}),
           }, compactTimeoutMs);
         } finally {
-          this.#context.session.patchMeta({ isCompacting: false });
+          patchChanged(this.#context.session, { isCompacting: false });
         }
         return this.#reportUsage();
       case "new_conversation": {
@@ -208,7 +226,7 @@ export class PiAgent implements Agent {
         const data = await this.#ask({ type: "new_session" }, configureTimeoutMs);
         if (data.cancelled === true) throw new AgentRefusal("an extension of pi did not allow a new conversation");
         this.#timeline.notice("info", "New conversation: the agent does not remember what is above.");
-        this.#context.session.patchMeta({ plan: [], usage: null });
+        patchChanged(this.#context.session, { plan: [], usage: null });
         return await this.#readState(configureTimeoutMs);
       }
       case "set_mode":
@@ -236,7 +254,7 @@ export class PiAgent implements Agent {
     ]);
     this.#sessionFile = stringOf(state.sessionFile) ?? null;
     this.#models = piModels(models);
-    this.#context.session.patchMeta({
+    patchChanged(this.#context.session, {
       model: piModel(state.model),
       models: this.#models,
       thinkingLevel: piThinking(state.thinkingLevel, levels),
@@ -269,7 +287,7 @@ export class PiAgent implements Agent {
     try {
       return await orExit(this.#rpc.request(command).data, {
         name: this.#options.name,
-        exited: this.exited,
+        exited: this.#ended.promise,
         timeoutMs,
         isAnswer: (error) => error instanceof PiError,
       });
@@ -323,16 +341,18 @@ export class PiAgent implements Agent {
         return;
       }
       case "meta":
-        return session.patchMeta(action.patch);
+        return patchChanged(session, action.patch);
       case "usage": {
         const size = session.meta().model?.contextWindow;
-        return session.patchMeta({
+        return patchChanged(session, {
           usage: { ...session.meta().usage, ...action.usage, ...(size === undefined ? {} : { contextSize: size }) },
         });
       }
       case "thinking_level": {
         const known = session.meta().thinkingLevel;
-        return known ? session.patchMeta({ thinkingLevel: { ...known, current: clip(action.level, 64) } }) : undefined;
+        return known
+          ? patchChanged(session, { thinkingLevel: { ...known, current: clip(action.level, 64) } })
+          : undefined;
       }
       case "notice":
         return this.#timeline.notice(action.level, action.text);
@@ -341,12 +361,14 @@ export class PiAgent implements Agent {
       case "retry": {
         this.#isRetrying = true;
         const { message, attempt } = action;
-        return session.patchMeta({ retry: { message, at: Date.now(), ...(attempt === undefined ? {} : { attempt }) } });
+        return patchChanged(session, {
+          retry: { message, at: Date.now(), ...(attempt === undefined ? {} : { attempt }) },
+        });
       }
       case "retry_ended":
         this.#isRetrying = false;
         if (action.error !== undefined && this.#turn) this.#turn.error = action.error;
-        return session.patchMeta({ retry: null });
+        return patchChanged(session, { retry: null });
       case "run_ended":
         if (!this.#knowsSettled && !action.willRetry) this.#askWhetherSettled();
         return;
@@ -388,7 +410,7 @@ export class PiAgent implements Agent {
     this.#timeline.endTurn(end.outcome);
     if (this.#isRetrying) {
       this.#isRetrying = false;
-      this.#context.session.patchMeta({ retry: null });
+      patchChanged(this.#context.session, { retry: null });
     }
     // pi writes its session file with the first answer: from now on there is something to resume.
     if (this.#sessionFile !== null && this.#sessionFile !== this.#context.resumeId) {
@@ -401,7 +423,7 @@ export class PiAgent implements Agent {
   #reportUsage(): void {
     this.#rpc?.request({ type: "get_session_stats" }).data.then(
       (stats) =>
-        this.#context.session.patchMeta({ usage: { ...this.#context.session.meta().usage, ...piUsage(stats) } }),
+        patchChanged(this.#context.session, { usage: { ...this.#context.session.meta().usage, ...piUsage(stats) } }),
       () => {},
     );
   }
@@ -454,7 +476,8 @@ export class PiAgent implements Agent {
     this.#timeline.endTurn("cancelled");
     this.#clock.dispose();
     for (const timer of this.#dialogTimers.values()) clearTimeout(timer);
-    this.#exit.resolve(exit);
+    this.#ended.resolve(exit);
+    if (!this.#isStarting) this.#exit.resolve(exit);
   }
 
   #logOnce(kind: string): void {

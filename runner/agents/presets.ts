@@ -2,10 +2,11 @@
  * The agents that a runner offers, and the exact command that starts each (reference agents.md §1 and §3): a program on the
  * PATH, else a pinned npm package through npx. Pure: what exists on the machine is asked of a `Machine`.
  */
-import { type AgentInfo, type AgentLaunch, limits } from "@/protocol/mod.ts";
+import type { AgentInfo, AgentLaunch } from "@/protocol/mod.ts";
 import { join } from "node:path";
 import { AgentStartError } from "./agent.ts";
 import { findOnPath } from "./path_lookup.ts";
+import { clip } from "./tool_output.ts";
 
 export interface Preset {
   id: string;
@@ -164,7 +165,7 @@ export interface ResolvedLaunch {
 /** The agents with their state on this machine; the demo agent, which always works, comes last. */
 export function describeAgents(machine: Machine): AgentInfo[] {
   const described = presets.map((preset): AgentInfo => {
-    const found = findPreset(preset, machine);
+    const found = tryPreset(preset, machine);
     return {
       id: preset.id,
       name: preset.name,
@@ -225,6 +226,16 @@ export function resolveLaunch(launch: AgentLaunch, machine: Machine): ResolvedLa
     env: { ...preset.defaults, ...machine.env },
     isDemo: false,
   };
+}
+
+/** As findPreset, with a broken override told as what is missing. */
+function tryPreset(preset: Preset, machine: Machine): ReturnType<typeof findPreset> {
+  try {
+    return findPreset(preset, machine);
+  } catch (error) {
+    if (error instanceof AgentStartError) return { missing: sentence(error.message) };
+    throw error;
+  }
 }
 
 function findPreset(
@@ -294,5 +305,5 @@ function findProgram(name: string, machine: Machine): string | null {
 }
 
 function sentence(text: string): string {
-  return `${text}.`.slice(0, Math.min(1_000, limits.titleChars * 2));
+  return clip(`${text}.`, 1_000);
 }

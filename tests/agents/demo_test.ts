@@ -178,6 +178,13 @@ Deno.test("an agent that cannot start says why with its stderr; one that dies wh
     return true;
   });
   assert.equal((await dying.exited).code, 7);
+  // The error of start comes first, for it says more than the exit.
+  const order: string[] = [];
+  const other = make(memoryContext(cwd), ["sh", "-c", "exit 7"]);
+  other.exited.then(() => order.push("exited"));
+  await other.start().catch(() => order.push("start"));
+  await other.exited;
+  assert.deepEqual(order, ["start", "exited"]);
   await assert.rejects(make(memoryContext(cwd), ["/nowhere/agent"]).start(), /could not be started/);
   await Deno.remove(cwd, { recursive: true });
 });
