@@ -13,6 +13,7 @@ export { runDemoAgent } from "./demo_agent.ts";
 /** How long an agent may take to start; npx may have to download some 400 MB first. */
 const startTimeoutMs = 60_000;
 const npxStartTimeoutMs = 10 * 60_000;
+const nodeVersionTimeoutMs = 5_000;
 
 /** The argument after which this program is the demo agent: `perch __demo-agent`. */
 export const demoArgument = "__demo-agent";
@@ -45,14 +46,31 @@ export function createAgent(context: AgentContext): Agent {
 }
 
 /** The agents of this machine: what can be started, and for the rest what is missing and how to get it. */
-export function listAgents(options: { env: Record<string, string> }): Promise<AgentInfo[]> {
-  return Promise.resolve(describeAgents(machineOf(options.env)));
+export async function listAgents(options: { env: Record<string, string> }): Promise<AgentInfo[]> {
+  return describeAgents(machineOf(options.env, await nodeVersion(options.env)));
 }
 
-function machineOf(env: Record<string, string>): Machine {
+/** What `node --version` says; null when there is no node or it does not answer. */
+async function nodeVersion(env: Record<string, string>): Promise<string | null> {
+  try {
+    const output = await new Deno.Command("node", {
+      args: ["--version"],
+      env,
+      clearEnv: true,
+      stderr: "null",
+      signal: AbortSignal.timeout(nodeVersionTimeoutMs),
+    }).output();
+    return output.success ? new TextDecoder().decode(output.stdout).trim() : null;
+  } catch {
+    return null;
+  }
+}
+
+function machineOf(env: Record<string, string>, node: string | null = null): Machine {
   const self = selfCommand([demoArgument], selfOptions());
   return {
     env,
+    nodeVersion: node,
     isWindows: Deno.build.os === "windows",
     isExecutable: isExecutableFile,
     exists: (path) => {

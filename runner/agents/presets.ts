@@ -2,7 +2,7 @@
  * The agents that a runner offers, and the exact command that starts each (reference agents.md §1 and §3): a program on the
  * PATH, else a pinned npm package through npx. Pure: what exists on the machine is asked of a `Machine`.
  */
-import type { AgentInfo, AgentLaunch } from "@/protocol/mod.ts";
+import { type AgentInfo, type AgentLaunch, compareSemver } from "@/protocol/mod.ts";
 import { join } from "node:path";
 import { AgentStartError } from "./agent.ts";
 import { findOnPath } from "./path_lookup.ts";
@@ -15,8 +15,8 @@ export interface Preset {
   /** Program to look for on the PATH. */
   program: string;
   args: string[];
-  /** npm package with its exact version. */
-  npm: { name: string; version: string };
+  /** npm package with its exact version, and the oldest Node that runs it where the usual 20 is too old. */
+  npm: { name: string; version: string; minNode?: string };
   /** What the npx way needs besides npx: any one of these. None: nothing. */
   credentials: { programs: string[]; variables: string[]; homeFiles: string[] } | null;
   /** How to get it, as the end of a sentence. */
@@ -32,7 +32,7 @@ export const presets: readonly Preset[] = [
     transport: "pi-rpc",
     program: "pi",
     args: ["--mode", "rpc"],
-    npm: { name: "@earendil-works/pi-coding-agent", version: "1.5.2" },
+    npm: { name: "@earendil-works/pi-coding-agent", version: "1.5.2", minNode: "22.19.0" },
     credentials: null,
     howToGet: "install Node 22.19 or newer, then run: npm install -g @earendil-works/pi-coding-agent",
   },
@@ -102,7 +102,7 @@ export const presets: readonly Preset[] = [
     transport: "acp",
     program: "kimi",
     args: ["acp"],
-    npm: { name: "@moonshot-ai/kimi-code", version: "2.1.0" },
+    npm: { name: "@moonshot-ai/kimi-code", version: "2.1.0", minNode: "22.19.0" },
     credentials: { programs: [], variables: [], homeFiles: [".kimi-code/config.toml"] },
     howToGet: "install Node 22.19 or newer, run: npm install -g @moonshot-ai/kimi-code, then sign in with: kimi login",
   },
@@ -145,6 +145,8 @@ export interface Machine {
   isWindows: boolean;
   isExecutable(path: string): boolean;
   exists(path: string): boolean;
+  /** Version of the node on the PATH ("v20.20.2"); null when it is not known. */
+  nodeVersion: string | null;
   /** Program and arguments that run Perch's own demo agent. */
   demoCommand: string[];
 }
@@ -257,10 +259,23 @@ function findPreset(
   if (preset.credentials && !hasCredentials(preset.credentials, machine)) {
     return { missing: sentence(`${preset.name} is not set up on this machine: ${preset.howToGet}`) };
   }
+  const { minNode } = preset.npm;
+  if (minNode !== undefined && machine.nodeVersion !== null && isOlder(machine.nodeVersion, minNode)) {
+    return {
+      missing: sentence(
+        `${preset.name} needs Node ${minNode} or newer and this machine has ${machine.nodeVersion}; ${preset.howToGet}`,
+      ),
+    };
+  }
   return {
     command: [npx, "-y", `${preset.npm.name}@${preset.npm.version}`, ...preset.args],
     isThroughNpx: true,
   };
+}
+
+/** Whether a Node version ("v20.20.2") is older than another ("22.19.0"). */
+function isOlder(version: string, than: string): boolean {
+  return (compareSemver(version.replace(/^v/, ""), than) ?? 0) < 0;
 }
 
 function hasCredentials(needs: NonNullable<Preset["credentials"]>, machine: Machine): boolean {

@@ -10,6 +10,7 @@ function machine(programs: string[], env: Record<string, string> = {}, files: st
     isExecutable: (path) => programs.includes(path),
     exists: (path) => files.includes(path),
     demoCommand: ["/bin/perch", "__demo-agent"],
+    nodeVersion: null,
   };
 }
 
@@ -35,6 +36,15 @@ Deno.test("through npx an agent counts as available only where it is set up", ()
   assert.equal(find(machine(["/bin/npx", "/bin/claude"]))?.available, true);
   assert.equal(find(machine(["/bin/npx"], { ANTHROPIC_API_KEY: "k" }))?.available, true);
   assert.equal(find(machine(["/bin/npx"], {}, ["/home/ann/.claude/.credentials.json"]))?.version, "0.100.0");
+});
+
+Deno.test("through npx a Node that is too old is named; a program on the PATH brings its own", () => {
+  const pi = (nodeVersion: string, ...programs: string[]) =>
+    describeAgents({ ...machine(["/bin/npx", ...programs]), nodeVersion }).find((agent) => agent.id === "pi");
+  assert.match(pi("v20.20.2")?.missing ?? "", /pi needs Node 22\.19\.0 or newer and this machine has v20\.20\.2/);
+  assert.equal(pi("v22.19.0")?.available, true);
+  assert.equal(pi("v24.1.0")?.available, true);
+  assert.equal(pi("v20.20.2", "/bin/pi")?.available, true);
 });
 
 Deno.test("Claude's retries are cut short unless the user says otherwise", () => {
