@@ -94,7 +94,9 @@ export class LiveSocket<S extends MessageSchemas> {
   }
 
   #check(answerMs: number): void {
-    if (this.#state.kind !== "live" || !this.send({ type: "ping" })) return;
+    if (this.#state.kind !== "live") return;
+    // A page that comes back from the browser's cache may find its socket closed without ever having been told.
+    if (!this.send({ type: "ping" })) return this.#lost(1006, true);
     this.#answerBy = Math.min(this.#answerBy, Date.now() + answerMs);
   }
 

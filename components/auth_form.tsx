@@ -1,5 +1,6 @@
 /** Set-up, sign-in and sign-up: the same small form with different fields. */
 import { useSignal } from "@preact/signals";
+import * as z from "zod";
 import type { JSX } from "preact";
 import { useEffect } from "preact/hooks";
 import { isValidPassword } from "@/protocol/password.ts";
@@ -7,6 +8,8 @@ import { Anything, api, ApiError, errorText } from "@/client/api.ts";
 import { fragmentSecret, safeNext } from "@/client/auth_links.ts";
 import { Field } from "./field.tsx";
 import { PasswordRules } from "./password_rules.tsx";
+
+const SignupStatus = z.object({ needsSetup: z.boolean(), isOpen: z.boolean() });
 
 export type AuthPurpose = "setup" | "login" | "signup";
 
@@ -29,14 +32,20 @@ export function AuthFormView({ purpose: given }: { purpose: AuthPurpose }): JSX.
   const password = useSignal("");
   const isBusy = useSignal(false);
   const problem = useSignal<{ field?: string | undefined; text: string } | null>(null);
+  const isOpen = useSignal<boolean | null>(null);
   useEffect(() => {
     const found = fragmentSecret(location.hash);
     secret.value = found.secret;
     if (found.kind === "invite") purpose.value = "signup";
     isReady.value = true;
+    api(SignupStatus, "GET", "/api/signup-status").then((status) => {
+      isOpen.value = status.isOpen;
+      if (status.needsSetup && given === "login") location.replace("/setup");
+    }, () => {});
   }, []);
   const { title, intro, action } = texts[purpose.value];
   const isNew = purpose.value !== "login";
+  const isClosed = purpose.value === "signup" && isOpen.value === false && secret.value === "";
   const isLinkMissing = isReady.value && purpose.value === "setup" && secret.value === "";
   const errorOf = (field: string) => problem.value?.field === field ? problem.value.text : undefined;
   const isFieldError = ["name", "email", "password"].includes(problem.value?.field ?? "");
@@ -76,6 +85,11 @@ export function AuthFormView({ purpose: given }: { purpose: AuthPurpose }): JSX.
           for a new one.
         </p>
       )}
+      {isClosed && (
+        <p class="refusal" role="alert">
+          Sign-up is closed on this hub. Ask somebody who has an account for an invite, and open its link.
+        </p>
+      )}
       {problem.value && !isFieldError && <p class="refusal" role="alert">{problem.value.text}</p>}
       {isNew && (
         <Field
@@ -108,9 +122,11 @@ export function AuthFormView({ purpose: given }: { purpose: AuthPurpose }): JSX.
         error={errorOf("password")}
       />
       {isNew && <PasswordRules password={password.value} />}
-      <button type="submit" class="button is-primary is-wide" disabled={isBusy.value || isLinkMissing}>
+      <button type="submit" class="button is-primary is-wide" disabled={isBusy.value || isLinkMissing || isClosed}>
         {isBusy.value ? "One moment…" : action}
       </button>
+      {purpose.value === "login" && isOpen.value && <a href="/signup">Create an account</a>}
+      {purpose.value === "signup" && <a href="/login">I have an account</a>}
     </form>
   );
 }
