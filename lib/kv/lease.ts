@@ -4,6 +4,9 @@ export interface LeaseRow {
   expiresAt: number;
 }
 
+/** How long the row of a holder that is gone, and that nobody looks for, stays. */
+const abandonedMs = 24 * 60 * 60 * 1000;
+
 export interface LeaseOptions {
   leaseMs: number;
   /** Milliseconds since the Unix epoch. */
@@ -44,8 +47,9 @@ export class KvLease<Row extends LeaseRow> {
     const { leaseMs, now } = this.#options;
     const atomic = this.#kv.atomic();
     if (check) atomic.check(check);
-    // Readers go by expiresAt; expireIn only removes the row of a whole hub that is gone.
-    atomic.set(this.#key, { ...this.#row, expiresAt: now() + leaseMs }, { expireIn: leaseMs * 20 });
+    // Readers go by expiresAt; expireIn only removes the row of a whole hub that is gone. The KV server counts it from this
+    // machine's clock, which may be an hour behind its own.
+    atomic.set(this.#key, { ...this.#row, expiresAt: now() + leaseMs }, { expireIn: abandonedMs + leaseMs });
     const result = await atomic.commit();
     if (result.ok) this.#versionstamp = result.versionstamp;
     return result.ok;

@@ -7,6 +7,7 @@ import { type ExchangeOptions, Postman, Watcher } from "./exchange.ts";
 import { type Arrival, MailboxReader, removeMailbox } from "./mailbox.ts";
 import { encode, type MeshGap, type MeshIsolateGone, type Message } from "./messages.ts";
 import { Peer } from "./peer.ts";
+import { Rounds } from "./rounds.ts";
 import { type Mesh, MeshError, type MeshPayload, type Topic } from "./types.ts";
 
 export interface MeshOptions {
@@ -23,9 +24,16 @@ export interface MeshOptions {
   renewMs?: number;
   flushMs?: number;
   callTimeoutMs?: number;
+  /**
+   * How long joining and subscribing wait for a peer's answer, in ms. One that is late (as a rule: dead, and its lease not
+   * over yet) does not hold up the living; should it answer after all, a gap tells whoever may have missed something.
+   */
+  answerMs?: number;
   /** Bytes that may wait for one peer, here and unread in its mailbox. */
   maxOutboxBytes?: number;
   now?: () => number;
+  /** Milliseconds of a clock that only goes forward: who lives is judged by it, so that nobody's wall clock matters. */
+  clockMs?: () => number;
   /** A peer stopped reading and messages to it are being dropped until it catches up. */
   onOverflow?: (isolateId: string, unreadBytes: number) => void;
   /** Failures of the database or of listeners. Default: console.error. */
@@ -39,11 +47,8 @@ interface Subscription {
   ready: Promise<void>;
 }
 
-/** Who must still say that it knows something. */
-interface Round {
-  waitingFor: Set<string>;
-  done(): void;
-}
+/** Id of the round of joining; subscriptions have others. */
+const JOIN_ROUND = 0;
 
 /**
  * Joins the mesh. Resolves when every live isolate has told its interest, so that nothing published from then on misses a
@@ -70,13 +75,14 @@ class KvMesh implements Mesh {
   #callTimeoutMs: number;
   #maxOutboxBytes: number;
   #now: () => number;
+  #clockMs: () => number;
   #onOverflow: (isolateId: string, unreadBytes: number) => void;
   #onError: (error: unknown) => void;
   #peers = new Map<string, Peer>();
   #subscriptions = new Map<Topic, Subscription>();
   #handlers = new Map<string, (params: MeshPayload, from: string) => Promise<MeshPayload>>();
   #calls = new Calls();
-  #rounds = new Map<number, Round>();
+  #rounds: Rounds;
   #nextId = 1;
   /** Start of the newest link, in ms and never the same twice. */
   #linkStart = 0;
@@ -96,7 +102,9 @@ class KvMesh implements Mesh {
     this.#renewMs = options.renewMs ?? 5_000;
     this.#callTimeoutMs = options.callTimeoutMs ?? 10_000;
     this.#maxOutboxBytes = options.maxOutboxBytes ?? 8 * 1024 * 1024;
+    this.#rounds = new Rounds(this.#peers, options.answerMs ?? 1_000);
     this.#now = options.now ?? Date.now;
+    this.#clockMs = options.clockMs ?? (() => performance.now());
     this.#onError = options.onError ?? ((error) => console.error("mesh:", error));
     this.#onOverflow = options.onOverflow ??
       ((isolateId, bytes) =>
@@ -122,15 +130,17 @@ class KvMesh implements Mesh {
     // The watch comes before the lease: whoever sees the lease may write to the mailbox.
     this.#watcher ??= new Watcher(this.#exchange, this.#reader, (arrival) => this.#receive(arrival));
     await this.#lease.acquire();
-    for (const row of await this.#readRows()) {
+    for (const { value: row, versionstamp } of await this.#readRows()) {
       const isOldBoot = row.slot === this.#slot.name && row.boot !== this.#slot.boot;
+      // At first sight there is only the wall clock to go by. Whoever is wronged by it finds out and joins again.
       if (isOldBoot || row.expiresAt <= this.#now()) await this.#bury(row.isolateId);
-      else this.#addPeer(row.isolateId, row.expiresAt);
+      else this.#addPeer(row.isolateId).saw(versionstamp, this.#clockMs() + this.#leaseMs);
     }
-    const welcomed = this.#round((peer) => {
+    const ask = (peer: Peer) => {
       this.#send(peer, ["hello", [...this.#subscriptions.keys()], isRejoin]);
       return !peer.isWelcomed;
-    }, 0);
+    };
+    const welcomed = this.#rounds.begin(JOIN_ROUND, ask, (peer) => this.#sendGap(peer, [...peer.interest]));
     if (!isRejoin) this.#scheduleBeat();
     await welcomed;
   }
@@ -151,10 +161,11 @@ class KvMesh implements Mesh {
       const id = this.#nextId++;
       subscription = { listeners: new Set(), ready: Promise.resolve() };
       this.#subscriptions.set(topic, subscription);
-      subscription.ready = this.#round((peer) => {
+      const ask = (peer: Peer) => {
         this.#send(peer, ["sub", topic, id]);
         return true;
-      }, id);
+      };
+      subscription.ready = this.#rounds.begin(id, ask, (peer) => this.#deliverGap([topic], peer.isolateId));
     }
     const { listeners, ready } = subscription;
     // The same function may be subscribed twice: each subscription is its own.
@@ -201,7 +212,7 @@ class KvMesh implements Mesh {
   isLive(isolateId: string): boolean {
     if (isolateId === this.isolateId) return !this.#isDisposed;
     const peer = this.#peers.get(isolateId);
-    return peer !== undefined && peer.expiresAt > this.#now();
+    return peer !== undefined && peer.aliveUntilMs > this.#clockMs();
   }
 
   liveIsolates(): string[] {
@@ -219,6 +230,7 @@ class KvMesh implements Mesh {
     for (const peer of this.#peers.values()) this.#send(peer, ["bye"]);
     await this.#postman[Symbol.asyncDispose]();
     for (const peer of [...this.#peers.values()]) this.#forget(peer);
+    this.#rounds[Symbol.dispose]();
     this.#calls.gone(null);
     await this.#watcher?.[Symbol.asyncDispose]();
     await this.#reader[Symbol.asyncDispose]();
@@ -254,21 +266,6 @@ class KvMesh implements Mesh {
     }
   }
 
-  /** Resolves when each peer that `ask` returned true for has answered with `id`, or is gone. Id 0 stands for joining. */
-  #round(ask: (peer: Peer) => boolean, id: number): Promise<void> {
-    const waitingFor = new Set<string>();
-    for (const peer of this.#peers.values()) if (ask(peer)) waitingFor.add(peer.isolateId);
-    if (waitingFor.size === 0) return Promise.resolve();
-    return new Promise((done) => this.#rounds.set(id, { waitingFor, done }));
-  }
-
-  #answered(id: number, isolateId: string): void {
-    const round = this.#rounds.get(id);
-    if (!round?.waitingFor.delete(isolateId) || round.waitingFor.size > 0) return;
-    this.#rounds.delete(id);
-    round.done();
-  }
-
   // --- to other isolates
 
   #send(peer: Peer, message: Message): void {
@@ -298,9 +295,10 @@ class KvMesh implements Mesh {
     if (first?.[0] === "hello" && (!peer || (isNewLink && first[2]))) {
       // It came, or came back after it was taken for dead: everything between the two begins anew.
       if (peer) this.#peers.delete(from);
-      peer = this.#addPeer(from, this.#now() + this.#leaseMs);
+      peer = this.#addPeer(from);
     }
     if (!peer) return; // taken for dead: it will find out by its lease and say hello
+    peer.isSilent = false;
     if (isNewLink) {
       peer.receivedBytes = 0;
       peer.reportedBytes = 0;
@@ -324,14 +322,14 @@ class KvMesh implements Mesh {
       case "welcome":
         for (const topic of message[1]) peer.interest.add(topic);
         peer.isWelcomed = true;
-        this.#answered(0, peer.isolateId);
+        this.#rounds.answered(JOIN_ROUND, peer);
         break;
       case "sub":
         peer.interest.add(message[1]);
         this.#send(peer, ["known", message[2]]);
         break;
       case "known":
-        this.#answered(message[1], peer.isolateId);
+        this.#rounds.answered(message[1], peer);
         break;
       case "unsub":
         peer.interest.delete(message[1]);
@@ -365,20 +363,20 @@ class KvMesh implements Mesh {
 
   // --- membership
 
-  async #readRows(): Promise<IsolateRow[]> {
-    const rows: IsolateRow[] = [];
-    for await (const { value } of this.#kv.list<IsolateRow>({ prefix: keys.isolate.all() })) {
-      if (value.isolateId !== this.isolateId) rows.push(value);
+  async #readRows(): Promise<Deno.KvEntry<IsolateRow>[]> {
+    const rows: Deno.KvEntry<IsolateRow>[] = [];
+    for await (const row of this.#kv.list<IsolateRow>({ prefix: keys.isolate.all() })) {
+      if (row.value.isolateId !== this.isolateId) rows.push(row);
     }
     return rows;
   }
 
-  #addPeer(isolateId: string, expiresAt: number): Peer {
+  #addPeer(isolateId: string): Peer {
     let peer = this.#peers.get(isolateId);
-    if (peer) peer.expiresAt = Math.max(peer.expiresAt, expiresAt);
-    else {
+    if (!peer) {
       this.#linkStart = Math.max(this.#now(), this.#linkStart + 1);
-      peer = new Peer(this.isolateId, isolateId, expiresAt, this.#linkStart, this.#maxOutboxBytes);
+      const aliveUntilMs = this.#clockMs() + this.#leaseMs;
+      peer = new Peer(this.isolateId, isolateId, aliveUntilMs, this.#linkStart, this.#maxOutboxBytes);
       this.#peers.set(isolateId, peer);
     }
     return peer;
@@ -388,7 +386,7 @@ class KvMesh implements Mesh {
   #forget(peer: Peer): void {
     this.#peers.delete(peer.isolateId);
     this.#reader.forget(peer.isolateId);
-    for (const id of [...this.#rounds.keys()]) this.#answered(id, peer.isolateId);
+    this.#rounds.gone(peer);
     this.#calls.gone(peer.isolateId);
     const gone: MeshIsolateGone = { type: "mesh_isolate_gone", isolateId: peer.isolateId };
     if (!this.#isDisposed) this.#deliver("hub", gone, peer.isolateId);
@@ -416,18 +414,13 @@ class KvMesh implements Mesh {
       await this.#rejoin();
       return;
     }
-    const seen = new Set<string>();
-    for (const row of await this.#readRows()) {
-      seen.add(row.isolateId);
-      if (row.expiresAt > this.#now()) this.#addPeer(row.isolateId, row.expiresAt);
-      else {
-        await this.#bury(row.isolateId);
-        const peer = this.#peers.get(row.isolateId);
-        if (peer) this.#forget(peer);
-      }
+    // A lease that is renewed changes: whose has not for its whole length is dead, whatever anybody's wall clock says.
+    const aliveUntilMs = this.#clockMs() + this.#leaseMs;
+    for (const { value: { isolateId }, versionstamp } of await this.#readRows()) {
+      this.#addPeer(isolateId).saw(versionstamp, aliveUntilMs);
     }
     for (const peer of [...this.#peers.values()]) {
-      if (seen.has(peer.isolateId) || peer.expiresAt > this.#now()) continue;
+      if (peer.aliveUntilMs > this.#clockMs()) continue;
       await this.#bury(peer.isolateId);
       this.#forget(peer);
     }

@@ -42,6 +42,32 @@ async function withKv(body: (kv: Deno.Kv, path: string) => Promise<void>): Promi
   }
 }
 
+/** A KV whose reads of lists, and so of mailboxes, can be held up: an isolate that stands still. */
+function heldKv(kv: Deno.Kv): { kv: Deno.Kv; hold(): void; release(): void } {
+  let gate = Promise.withResolvers<void>();
+  gate.resolve();
+  const list: Deno.Kv["list"] = <T>(...args: Parameters<Deno.Kv["list"]>) => {
+    const inner = kv.list<T>(...args);
+    const next = inner.next.bind(inner);
+    inner.next = async () => {
+      await gate.promise;
+      return await next();
+    };
+    return inner;
+  };
+  return {
+    kv: new Proxy(kv, {
+      get(target, name) {
+        if (name === "list") return list;
+        const member: unknown = Reflect.get(target, name, target);
+        return typeof member === "function" ? member.bind(target) : member;
+      },
+    }),
+    hold: () => gate = Promise.withResolvers<void>(),
+    release: () => gate.resolve(),
+  };
+}
+
 async function keysOf(kv: Deno.Kv): Promise<string[]> {
   const found: string[] = [];
   for await (const { key } of kv.list({ prefix: [] })) found.push(key.join("/"));
@@ -168,6 +194,71 @@ Deno.test("an isolate that was taken for dead joins again and tells its subscrib
     await fromA.until((all) => all.includes("again"));
     await a[Symbol.asyncDispose]();
     await b[Symbol.asyncDispose]();
+  });
+});
+
+Deno.test("a dead peer whose lease is not over holds up neither who joins nor who subscribes", async () => {
+  await withKv(async (kv) => {
+    await kv.set(["isolate", "dead"], { isolateId: "dead", slot: "x", boot: "x", expiresAt: Date.now() + 1e9 });
+    const mesh = await openMesh({ kv, isolateId: "a", leaseMs: 600_000, answerMs: 20 });
+    await mesh.subscribe("session:s", () => {}).ready;
+    assert.deepEqual(mesh.liveIsolates().sort(), ["a", "dead"], "its lease is not over");
+    await mesh[Symbol.asyncDispose]();
+  });
+});
+
+Deno.test("a peer that answers late is told that it may have missed something, and so are subscribers here", async () => {
+  await withKv(async (kv) => {
+    const a = await openMesh({ kv, isolateId: "a", answerMs: 20 });
+    const atA = new Events<MeshPayload>();
+    a.subscribe("session:a", (payload) => atA.push(payload));
+    const held = heldKv(kv);
+    const b = await openMesh({ kv: held.kv, isolateId: "b" });
+    held.hold();
+    const atOther = new Events<MeshPayload>();
+    await a.subscribe("session:b", (payload) => atOther.push(payload)).ready;
+    b.publish("session:b", "nobody knows of the interest yet");
+    held.release();
+    await atOther.until((all) => all.some(isMeshGap));
+    held.hold();
+    const c = await openMesh({ kv, isolateId: "c", answerMs: 20 });
+    const atB = new Events<MeshPayload>();
+    b.subscribe("session:c", (payload) => atB.push(payload));
+    c.publish("session:c", "sent before b has said what it wants");
+    held.release();
+    await atB.until((all) => all.some(isMeshGap));
+    for (const mesh of [a, b, c]) await mesh[Symbol.asyncDispose]();
+  });
+});
+
+Deno.test("clocks that jump by an hour, either way, part nobody", async () => {
+  await withKv(async (kv) => {
+    const jumps = { a: 0, b: 0 };
+    const nowOf = (isolateId: "a" | "b") => () => Date.now() + jumps[isolateId];
+    const options = { kv, leaseMs: 400, renewMs: 20 };
+    const a = await openMesh({ ...options, isolateId: "a", now: nowOf("a") });
+    const b = await openMesh({ ...options, isolateId: "b", now: nowOf("b") });
+    const got = new Events<MeshPayload>();
+    const gone = new Events<MeshPayload>();
+    for (const mesh of [a, b]) mesh.subscribe("hub", (payload) => gone.push(payload));
+    await b.subscribe("session:s", (payload) => got.push(payload)).ready;
+    let sent = 0;
+    for (const jumpMs of [3_600_000, -3_600_000]) {
+      for (const isolateId of ["a", "b"] as const) {
+        jumps[isolateId] = jumpMs;
+        // Long enough for several looks at the leases.
+        const rows = new Set<string>();
+        while (rows.size < 4) {
+          const { versionstamp } = await kv.get(["isolate", isolateId]);
+          rows.add(versionstamp!);
+          a.publish("session:s", sent++);
+          await got.until((all) => all.length === sent);
+        }
+      }
+    }
+    assert.deepEqual(gone.all, []);
+    assert.deepEqual(got.all, Array.from({ length: sent }, (_, n) => n));
+    for (const mesh of [a, b]) await mesh[Symbol.asyncDispose]();
   });
 });
 

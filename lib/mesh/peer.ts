@@ -4,8 +4,11 @@ import type { Topic } from "./types.ts";
 
 export class Peer {
   readonly isolateId: string;
-  /** End of its lease, in ms, as last read. */
-  expiresAt: number;
+  /** When it counts as dead unless its lease is seen to change before, in ms of a clock that only goes forward. */
+  aliveUntilMs: number;
+  /** It let the time for an answer pass, and nothing has come from it since. */
+  isSilent = false;
+  #leaseVersion: string | null = null;
   /** Topics that it has subscribers to. */
   interest = new Set<Topic>();
   readonly link: Link;
@@ -23,11 +26,18 @@ export class Peer {
   receivedBytes = 0;
   reportedBytes = 0;
 
-  constructor(self: string, isolateId: string, expiresAt: number, startedAt: number, maxBytes: number) {
+  constructor(self: string, isolateId: string, aliveUntilMs: number, startedAt: number, maxBytes: number) {
     this.isolateId = isolateId;
-    this.expiresAt = expiresAt;
+    this.aliveUntilMs = aliveUntilMs;
     this.link = new Link(self, isolateId, startedAt);
     this.#maxBytes = maxBytes;
+  }
+
+  /** Its lease was read. A version that was not seen before is a sign of life. */
+  saw(leaseVersion: string, aliveUntilMs: number): void {
+    if (leaseVersion === this.#leaseVersion) return;
+    this.#leaseVersion = leaseVersion;
+    this.aliveUntilMs = aliveUntilMs;
   }
 
   get isLagging(): boolean {
