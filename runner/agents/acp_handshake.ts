@@ -1,4 +1,5 @@
 /** How an ACP connection begins: initialize, then a conversation that is resumed, loaded or new. */
+import { PERCH_VERSION } from "@/protocol/mod.ts";
 import { RequestError } from "@agentclientprotocol/sdk";
 import type { AcpConnection } from "./acp_connection.ts";
 import { AgentStartError } from "./agent.ts";
@@ -20,7 +21,7 @@ export async function initialize(
   const { files = false, terminals = false } = offers;
   const reply = await connection.request("initialize", {
     protocolVersion: 1,
-    clientInfo: { name: "perch", title: "Perch", version: "0.1.0" },
+    clientInfo: { name: "perch", title: "Perch", version: PERCH_VERSION },
     clientCapabilities: { fs: { readTextFile: files, writeTextFile: files }, terminal: terminals },
   });
   if (reply.protocolVersion !== 1) {

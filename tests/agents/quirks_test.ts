@@ -543,6 +543,64 @@ Deno.test("sign-in needed at the start is said with the agent's own methods", as
   await assert.rejects(agent.start(), /Auggie is not signed in.*Log in with a browser/);
 });
 
+Deno.test("files and terminals, where they are offered; a terminal's output shows in its tool call", async () => {
+  const cwd = await Deno.realPath(await Deno.makeTempDir());
+  const env = { PATH: Deno.env.get("PATH") ?? "" };
+  const context = memoryContext(cwd, { env });
+  const path = `${cwd}/a.txt`;
+  let script: Script | undefined;
+  const request = (id: string, method: string, params: Json): Json => ({ jsonrpc: "2.0", id, method, params });
+  const agent = new AcpAgent(
+    context,
+    {
+      agentId: "custom",
+      name: "Offers",
+      command: ["x"],
+      env,
+      startTimeoutMs: 5_000,
+      offers: { files: true, terminals: true },
+    },
+    () =>
+      new FakePipes((send) =>
+        script = new Script(send, {
+          "session/prompt": (_request, _reply, sendNow) => {
+            sendNow(request("w", "fs/write_text_file", { path, content: "one\ntwo\n" }));
+          },
+          reply: (message, _reply, sendNow, self) => {
+            const terminalId = objectOf(message.result).terminalId;
+            if (message.id === "w") sendNow(request("r", "fs/read_text_file", { path, line: 2 }));
+            if (message.id === "r") sendNow(request("x", "fs/read_text_file", { path: "/etc/passwd" }));
+            if (message.id === "x") sendNow(request("c", "terminal/create", { command: "cat", args: ["a.txt"] }));
+            if (message.id === "c") {
+              sendNow(
+                call({
+                  toolCallId: "t",
+                  title: "cat",
+                  status: "in_progress",
+                  content: [{ type: "terminal", terminalId }],
+                }),
+              );
+              sendNow(request("e", "terminal/wait_for_exit", { terminalId }));
+            }
+            if (message.id !== "e") return;
+            sendNow(callUpdate({ toolCallId: "t", status: "completed" }));
+            const asked = self.received.find((other) => other.method === "session/prompt");
+            sendNow({ jsonrpc: "2.0", id: asked?.id, result: { stopReason: "end_turn" } });
+          },
+        })
+      ),
+  );
+  await agent.start();
+  assert.deepEqual(await prompt(agent), { outcome: "completed" });
+  await agent.stop();
+  const reply = (id: string) => script?.received.find((message) => message.method === undefined && message.id === id);
+  assert.deepEqual(reply("r")?.result, { content: "two\n" });
+  assert.equal(objectOf(reply("x")?.error).code, -32602);
+  assert.equal(await Deno.readTextFile(path), "one\ntwo\n");
+  assert.equal(context.session.of("tool_call")[0]?.body.output, "one\ntwo\n");
+  await Deno.remove(cwd, { recursive: true });
+});
+
 Deno.test("images and text files of a prompt", async () => {
   await withScript(
     { "session/prompt": (_request, reply) => reply({ stopReason: "end_turn" }) },
