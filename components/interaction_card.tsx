@@ -2,7 +2,7 @@
 import { useComputed, useSignal } from "@preact/signals";
 import type { JSX } from "preact";
 import { useEffect, useRef } from "preact/hooks";
-import type { Entry, InteractionBody, InteractionOption } from "@/protocol/entry.ts";
+import { type Entry, InteractionBody, type InteractionOption } from "@/protocol/entry.ts";
 import { inputText } from "@/client/tool_summary.ts";
 import { Icon } from "./icons.tsx";
 import { useSession } from "./session_context.ts";
@@ -17,13 +17,27 @@ const headlines: Record<InteractionBody["interaction"], string> = {
   trust: "Trust this folder?",
 };
 
-export function InteractionCard({ entry, body }: { entry: Entry; body: InteractionBody }): JSX.Element {
-  if (entry.head.status !== "pending") return <Answered entry={entry} body={body} />;
-  return <PendingCard entry={entry} body={body} />;
+interface CardProps {
+  entry: Entry;
+  body: InteractionBody;
 }
 
-function PendingCard({ entry, body }: { entry: Entry; body: InteractionBody }): JSX.Element {
+export function InteractionCard({ entry, body }: CardProps): JSX.Element {
+  if (entry.head.status !== "pending") return <Answered entry={entry} body={body} />;
+  return <PendingCard entry={entry} body={body} isPinned={false} />;
+}
+
+/** A waiting interaction outside of the timeline: short, with a way to where its diff or command is shown. */
+export function PinnedInteraction({ id }: { id: string }): JSX.Element | null {
   const { store } = useSession();
+  const entry = store.entry(id).value?.entry;
+  const body = InteractionBody.safeParse(entry?.body);
+  if (entry?.head.status !== "pending" || !body.success) return null;
+  return <PendingCard entry={entry} body={body.data} isPinned />;
+}
+
+function PendingCard({ entry, body, isPinned }: CardProps & { isPinned: boolean }): JSX.Element {
+  const { store, wanted } = useSession();
   const text = useSignal(body.prefill ?? "");
   const sent = useComputed(() =>
     store.outgoing.value.findLast(({ command }) => command.kind === "answer" && command.entryId === entry.id)
@@ -49,12 +63,16 @@ function PendingCard({ entry, body }: { entry: Entry; body: InteractionBody }): 
         <Icon name="hand" />
         <h3>{headlines[body.interaction]}</h3>
         {body.toolName && <span class="quiet">{body.toolName}</span>}
+        {isPinned && (
+          <button type="button" class="button is-quiet is-small" onClick={() => wanted.value = entry.id}>Show</button>
+        )}
       </header>
       <p class="interaction-message">{body.message ?? entry.head.title}</p>
-      {command !== null && !hasDiff && <Printed label="What it wants to run" text={command} />}
-      {body.content?.map((content, at) => (
-        <ToolContentView key={at} content={content} cwd={store.info.value?.cwd ?? ""} />
-      ))}
+      {!isPinned && command !== null && !hasDiff && <Printed label="What it wants to run" text={command} />}
+      {!isPinned &&
+        body.content?.map((content, at) => (
+          <ToolContentView key={at} content={content} cwd={store.info.value?.cwd ?? ""} />
+        ))}
       <div class="interaction-options">
         {ordered(body.options).map((option) => (
           <button

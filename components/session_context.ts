@@ -14,6 +14,9 @@ export class SessionView {
   /** Indexes of the entries that can be seen now; everything while that is not known. */
   readonly visible = signal<{ first: number; last: number }>({ first: 0, last: Infinity });
 
+  /** An entry that a person wants to see: the timeline goes there and clears this. */
+  readonly wanted = signal<string | null>(null);
+
   constructor(readonly store: SessionStore) {}
 }
 

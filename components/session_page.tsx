@@ -1,7 +1,7 @@
 /** A session's page: the list of sessions beside it where there is room, the timeline, and what belongs to writing. */
 import { useComputed, useSignal } from "@preact/signals";
 import type { JSX } from "preact";
-import { useEffect, useMemo, useRef } from "preact/hooks";
+import { useEffect, useRef } from "preact/hooks";
 import { NoticeBody } from "@/protocol/entry.ts";
 import type { SessionInfo } from "@/protocol/shared.ts";
 import { attentionFirst } from "@/client/grouping.ts";
@@ -9,8 +9,8 @@ import { type LiveList, liveSessions } from "@/client/live_lists.ts";
 import { SessionStore } from "@/client/session_store.ts";
 import { Anything, api, errorText } from "@/client/api.ts";
 import { Composer } from "./composer.tsx";
-import { EntryView } from "./entry_view.tsx";
 import { Icon, Mark } from "./icons.tsx";
+import { PinnedInteraction } from "./interaction_card.tsx";
 import { Ghosts, QueueList, Refusals } from "./outgoing.tsx";
 import { PlanStrip } from "./plan_strip.tsx";
 import { SessionContext, SessionView, useSession } from "./session_context.ts";
@@ -243,18 +243,20 @@ function Pinned(): JSX.Element | null {
   const hidden = useComputed(() => {
     const { ids, firstIndex } = store.rows.value;
     const { first, last } = visible.value;
-    return store.pending.value.filter((id) => {
+    const isHidden = (id: string) => {
       const index = ids.indexOf(id) + firstIndex;
       return index < first || index > last;
-    });
+    };
+    // One at a time: while a question can be seen, it is the one to answer.
+    return store.pending.value.every(isHidden) ? store.pending.value : [];
   });
-  const newest = hidden.value.at(-1);
-  const more = useMemo(() => hidden.value.length - 1, [hidden.value]);
-  if (newest === undefined) return null;
+  const oldest = hidden.value[0];
+  const more = hidden.value.length - 1;
+  if (oldest === undefined) return null;
   return (
     <div class="pinned">
-      <EntryView id={newest} />
-      {more > 0 && <p class="quiet">{more} more above.</p>}
+      <PinnedInteraction id={oldest} />
+      {more > 0 && <p class="pinned-more">{more} more after this one</p>}
     </div>
   );
 }

@@ -15,6 +15,8 @@ import { useSession } from "./session_context.ts";
 const END_PX = 48;
 /** How far around the window entries are kept on the page. */
 const MARGIN_PX = 900;
+/** An entry that is gone to stands this far below the top. */
+const REVEALED_BELOW_PX = 24;
 /** Older pages are asked for when the top is nearer than this. */
 const OLDER_PX = 1_600;
 
@@ -33,7 +35,7 @@ function estimateHeight(entry: TimelineEntry | undefined): number {
 }
 
 export function Timeline({ children }: { children?: ComponentChildren }): JSX.Element {
-  const { store, visible } = useSession();
+  const { store, visible, wanted } = useSession();
   const scroller = useRef<HTMLDivElement>(null);
   const column = useRef<HTMLDivElement>(null);
   const tail = useRef<HTMLDivElement>(null);
@@ -105,6 +107,16 @@ export function Timeline({ children }: { children?: ComponentChildren }): JSX.El
       if (resets > 1 && !reader.isAtEnd.peek()) layout.reset();
     }
     reader.grew(store.rows.value);
+    place();
+  });
+
+  useSignalEffect(() => {
+    const { ids, firstIndex } = store.rows.peek();
+    const at = wanted.value === null ? -1 : ids.indexOf(wanted.value);
+    if (at < 0) return;
+    wanted.value = null;
+    reader.isAtEnd.value = false;
+    reader.anchor = { index: firstIndex + at, offset: -REVEALED_BELOW_PX };
     place();
   });
 
