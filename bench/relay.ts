@@ -102,10 +102,17 @@ async function throughput(server: BenchServer, viewers: number, durationMs: numb
   const broadcast = await server.open(viewers);
   await broadcast.throughput(WARM_UP_MS);
   const cpuBefore = cpuSeconds(server.pid);
+  const loadBefore = cpuSeconds(Deno.pid);
   const startMs = performance.now();
   const perSecond = await broadcast.throughput(durationMs);
   const cpu = cpuSeconds(server.pid) - cpuBefore;
   const elapsedS = (performance.now() - startMs) / 1_000;
+  const share = (seconds: number) => `${Math.round(seconds / elapsedS * 100)} %`;
+  console.error(
+    `  v${viewers}: ${Math.round(perSecond)}/s, CPU: server ${share(cpu)}, load ${
+      share(cpuSeconds(Deno.pid) - loadBefore)
+    }`,
+  );
   await broadcast.close();
   return { perSecond, perCpuSecond: perSecond * elapsedS / cpu };
 }

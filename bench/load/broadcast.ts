@@ -4,8 +4,10 @@ import { limits } from "@/protocol/limits.ts";
 import { type RawSocket, textFrame } from "./raw_socket.ts";
 import { MARK, type MessageStream } from "./stream.ts";
 
-/** Messages that may be under way to the slowest viewer: as many as the protocol lets a host send unacknowledged. */
-const WINDOW_MESSAGES = limits.unackedRecords;
+/** Messages that may be under way to the slowest viewer: enough that no server waits for the load. */
+const WINDOW_MESSAGES = 2_048;
+/** Pause of all viewers between two reads while throughput is measured, so that the load does not measure itself. */
+const READ_PAUSE_MS = 1;
 /** Longest time without any progress. */
 const STALL_MS = 10_000;
 
@@ -64,6 +66,8 @@ export class Broadcast {
   /** Deliveries per second over `durationMs`, sending as fast as the window allows. */
   async throughput(durationMs: number): Promise<number> {
     this.#isPumping = true;
+    const pace = sharedPause(READ_PAUSE_MS);
+    for (const { socket } of this.#parts.viewers) socket.pace = pace;
     const from = this.#deliveries();
     const startMs = performance.now();
     this.#pump();
@@ -71,6 +75,7 @@ export class Broadcast {
     const rate = (this.#deliveries() - from) / (performance.now() - startMs) * 1_000;
     this.#isPumping = false;
     await this.#drained();
+    for (const { socket } of this.#parts.viewers) socket.pace = null;
     return rate;
   }
 
@@ -160,4 +165,16 @@ export class Broadcast {
       if (fault) throw fault;
     }
   }
+}
+
+/** A pause that ends at the same time for all who wait in it. */
+function sharedPause(ms: number): () => Promise<void> {
+  let next: Promise<void> | null = null;
+  return () =>
+    next ??= new Promise((resolve) =>
+      setTimeout(() => {
+        next = null;
+        resolve();
+      }, ms)
+    );
 }
