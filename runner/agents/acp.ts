@@ -41,6 +41,8 @@ export interface AcpOptions {
 const configureTimeoutMs = 30_000;
 
 interface Turn {
+  /** Which prompt of this connection it is, from 1. */
+  count: number;
   resolve(end: TurnEnd): void;
   isCancelled: boolean;
   /** Something of it is in the timeline. */
@@ -69,6 +71,7 @@ export class AcpAgent implements Agent {
   #connection: AcpConnection | null = null;
   #sessionId: string | null = null;
   #isReplaying = false;
+  #promptCount = 0;
   #isStarting = false;
   #isStopping = false;
   #isGone = false;
@@ -152,7 +155,7 @@ export class AcpAgent implements Agent {
     this.#timeline.beginTurn();
     for (const refused of parts.refused) this.#timeline.notice("warning", `Not sent: ${refused}`);
     const { promise, resolve } = Promise.withResolvers<TurnEnd>();
-    this.#turn = { resolve, isCancelled: false, hasOutput: false };
+    this.#turn = { count: ++this.#promptCount, resolve, isCancelled: false, hasOutput: false };
     this.#clock.turnStarted();
     const blocks: JsonObject[] = [
       { type: "text", text: parts.text },
@@ -222,7 +225,7 @@ export class AcpAgent implements Agent {
     const { offers } = this.#options;
     return new AcpConnection(process, {
       onUpdate: (params) => this.#updated(objectOf(params)),
-      onReply: (method, reply) => this.#replied(method, reply),
+      onReply: (method, count, reply) => this.#replied(method, count, reply),
       onPermission: (params, signal) => this.#permissionAsked(objectOf(params), signal),
       requests: {
         ...(offers?.files
@@ -348,11 +351,12 @@ export class AcpAgent implements Agent {
     patchChanged(session, patch.usage ? { ...patch, usage: { ...session.meta().usage, ...patch.usage } } : patch);
   }
 
-  #replied(method: string, reply: AcpReply): void {
+  #replied(method: string, count: number, reply: AcpReply): void {
     if (method === "session/load" || method === "session/resume") this.#isReplaying = false;
     if (method !== "session/prompt") return;
     const turn = this.#turn;
-    if (!turn) return;
+    // The reply to a prompt that was given up may come in a later turn.
+    if (!turn || turn.count !== count) return;
     const usage = "result" in reply ? turnUsage(reply.result.usage) : null;
     if (usage) this.#patchMeta({ usage });
     if (turn.isCancelled) return this.#endTurn({ outcome: "cancelled" });

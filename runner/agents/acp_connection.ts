@@ -15,8 +15,11 @@ export type AcpReply = { result: JsonObject } | { error: { code: number; message
 export interface AcpHandlers {
   /** An update notification's params. Called synchronously, in order. */
   onUpdate(params: unknown): void;
-  /** A reply to one of our requests, before the promise of `request` settles. Called synchronously, in order. */
-  onReply(method: string, reply: AcpReply): void;
+  /**
+   * A reply to the `count`-th request of this method (from 1), before the promise of `request` settles. Called
+   * synchronously, in order.
+   */
+  onReply(method: string, count: number, reply: AcpReply): void;
   /** A permission request; called synchronously, in order. `signal` aborts when the agent withdraws it. */
   onPermission(params: unknown, signal: AbortSignal): Promise<unknown>;
   /** Other requests that this client serves, by method. */
@@ -29,7 +32,8 @@ type MessageId = string | number | null;
 
 export class AcpConnection {
   readonly #connection: ClientConnection;
-  readonly #methods = new Map<MessageId, string>();
+  readonly #asked = new Map<MessageId, { method: string; count: number }>();
+  readonly #counts = new Map<string, number>();
   readonly #permissions = new Map<MessageId, { answer: Promise<unknown>; withdraw: AbortController }>();
   readonly #handlers: AcpHandlers;
 
@@ -49,7 +53,11 @@ export class AcpConnection {
     const writer = stream.writable.getWriter();
     const writable = new WritableStream<AnyMessage>({
       write: (message) => {
-        if ("method" in message && "id" in message) this.#methods.set(message.id, message.method);
+        if ("method" in message && "id" in message) {
+          const count = (this.#counts.get(message.method) ?? 0) + 1;
+          this.#counts.set(message.method, count);
+          this.#asked.set(message.id, { method: message.method, count });
+        }
         return writer.write(message);
       },
     });
@@ -104,9 +112,9 @@ export class AcpConnection {
     const method = stringOf(fields.method);
     if (method === undefined) {
       const id = messageId(fields.id);
-      const asked = this.#methods.get(id);
-      this.#methods.delete(id);
-      if (asked !== undefined) this.#handlers.onReply(asked, replyOf(fields));
+      const asked = this.#asked.get(id);
+      this.#asked.delete(id);
+      if (asked) this.#handlers.onReply(asked.method, asked.count, replyOf(fields));
       return true;
     }
     if (!("id" in fields)) {

@@ -392,6 +392,24 @@ Deno.test("an agent that says nothing is reported, does not hang a cancel, and a
   });
 });
 
+Deno.test("the reply to a prompt that was given up does not end the next turn", async () => {
+  await withScript({
+    "session/prompt": (_request, _reply, send, script) => {
+      const [first, second] = script.received.filter((message) => message.method === "session/prompt");
+      if (!second) return;
+      send({ jsonrpc: "2.0", id: first?.id, result: { stopReason: "cancelled" } });
+      send(chunk("the second answer"));
+      send({ jsonrpc: "2.0", id: second.id, result: { stopReason: "end_turn" } });
+    },
+  }, async ({ agent, session }) => {
+    const first = prompt(agent);
+    await agent.cancel();
+    assert.deepEqual(await first, { outcome: "cancelled" });
+    assert.deepEqual(await prompt(agent), { outcome: "completed" });
+    assert.equal(session.text(), "the second answer");
+  });
+});
+
 Deno.test("unknown requests get -32601, garbage lines and other sessions change nothing", async () => {
   await withScript({
     "session/prompt": (_request, _reply, send) => {
