@@ -1,6 +1,6 @@
 /** `/ws/hub`: the live list of a user's sessions. A full list on connect, then changes. */
 import * as z from "zod";
-import { ErrorMessage, Id, Ping, Pong, SessionInfo } from "./shared.ts";
+import { ErrorMessage, GoingAway, Id, Ping, Pong, SessionInfo } from "./shared.ts";
 
 export const hubClient = { ping: Ping, pong: Pong } as const;
 
@@ -9,6 +9,7 @@ export const hubServer = {
   session_added: z.object({ type: z.literal("session_added"), session: SessionInfo }),
   session_removed: z.object({ type: z.literal("session_removed"), sessionId: Id }),
   session_status: z.object({ type: z.literal("session_status"), session: SessionInfo }),
+  going_away: GoingAway,
   error: ErrorMessage,
   ping: Ping,
   pong: Pong,

@@ -36,6 +36,30 @@ export const limits = {
   titleChars: 512,
   /** A path of a folder or file on the runner. */
   pathChars: 4_096,
+  /**
+   * Budget of one session host's socket, in events and deltas and in their bytes: what may come at once, and what is won
+   * back each second. An agent sends some hundred a second; the journal of a long break fits into the burst. Beyond it the
+   * host is told `rate_limited` with retryAfterMs, waits that long, registers again and goes on after what is acknowledged.
+   */
+  relayBurstMessages: 200_000,
+  relayMessagesPerS: 20_000,
+  relayBurstBytes: 128 * MiB,
+  relayBytesPerS: 16 * MiB,
+  /** A host that goes on sending this much after `rate_limited` is closed (protocolError). */
+  relayIgnoredBytes: 16 * MiB,
+  /** Attaches and pages that one viewer's socket may ask for at once, and each second. */
+  viewerBurstRequests: 1_000,
+  viewerRequestsPerS: 100,
+  /** Commands of one user that one isolate takes at once, and each second. */
+  userBurstCommands: 500,
+  userCommandsPerS: 50,
+  /** Open sockets of one user on one isolate. */
+  userSockets: 5_000,
+  /** Sessions and runners of one user that the hub keeps. */
+  userSessions: 20_000,
+  userRunners: 2_000,
+  /** A host or runner that is refused because its user has too many tries again after this. */
+  tooManyRetryMs: 60_000,
   /** A ping goes out after this much silence on either side … */
   heartbeatMs: 5_000,
   /** … and a socket that was silent this long is dead. */

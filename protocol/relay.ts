@@ -4,7 +4,7 @@ import { limits } from "./limits.ts";
 import { CommandResult, DeliveredCommand } from "./command.ts";
 import { Delta, WireEntry } from "./entry.ts";
 import { MetaPatch } from "./meta.ts";
-import { ErrorMessage, Id, Ping, Pong, SessionAgent, SessionEnd, TimeMs } from "./shared.ts";
+import { ErrorMessage, GoingAway, Id, Ping, Pong, SessionAgent, SessionEnd, TimeMs } from "./shared.ts";
 
 const Seq = z.number().int().positive();
 
@@ -81,6 +81,7 @@ export const relayServer = {
   event_ack: EventAck,
   command: DeliveredCommand,
   session_expired: SessionExpired,
+  going_away: GoingAway,
   error: ErrorMessage,
   ping: Ping,
   pong: Pong,

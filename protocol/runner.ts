@@ -2,7 +2,7 @@
 import * as z from "zod";
 import { limits } from "./limits.ts";
 import { CommandResult, DeliveredCommand } from "./command.ts";
-import { AgentInfo, ErrorMessage, Id, Ping, Pong, SessionEnd, TimeMs } from "./shared.ts";
+import { AgentInfo, ErrorMessage, GoingAway, Id, Ping, Pong, SessionEnd, TimeMs } from "./shared.ts";
 
 const Path = z.string().max(limits.pathChars);
 
@@ -93,6 +93,7 @@ export const runnerServer = {
   command: DeliveredCommand,
   list_files: ListFiles,
   list_agents: ListAgents,
+  going_away: GoingAway,
   error: ErrorMessage,
   ping: Ping,
   pong: Pong,

@@ -139,9 +139,17 @@ export const ErrorMessage = z.object({
   /** The op, requestId or generation that this answers. */
   ref: z.string().max(128).optional(),
   sessionId: Id.optional(),
+  /** With `rate_limited`: how long to wait before trying again. */
+  retryAfterMs: z.number().int().nonnegative().optional(),
 });
 export type ErrorMessage = z.infer<typeof ErrorMessage>;
 export type ErrorCode = ErrorMessage["code"];
 
 export const Ping = z.object({ type: z.literal("ping"), at: TimeMs.optional() });
 export const Pong = z.object({ type: z.literal("pong"), at: TimeMs.optional() });
+
+/**
+ * The hub is about to stop: it closes this socket with closeCodes.goingAway in `inMs` at the latest, after everything that it
+ * received is committed. Whoever can should prepare to reconnect.
+ */
+export const GoingAway = z.object({ type: z.literal("going_away"), inMs: z.number().int().nonnegative() });

@@ -5,7 +5,7 @@ import { CommandStatus, Op, SessionCommand } from "./command.ts";
 import { Delta, Entry } from "./entry.ts";
 import { SessionMeta } from "./meta.ts";
 import { Event } from "./relay.ts";
-import { Cursor, ErrorMessage, Id, Ping, Pong, SessionInfo } from "./shared.ts";
+import { Cursor, ErrorMessage, GoingAway, Id, Ping, Pong, SessionInfo } from "./shared.ts";
 
 /** Counts up with every switch_session of a socket, so that answers of an older one can be told apart. */
 const Generation = z.number().int().nonnegative();
@@ -129,6 +129,7 @@ export const viewerServer = {
   session_status: SessionStatusMessage,
   command_status: CommandStatus,
   disconnected: Disconnected,
+  going_away: GoingAway,
   error: ErrorMessage,
   ping: Ping,
   pong: Pong,

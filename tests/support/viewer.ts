@@ -189,6 +189,7 @@ export class ScriptedViewer implements AsyncDisposable {
         if (message.ref === String(this.#generation) && message.code === "not_found") this.state = "missing";
         else if (message.ref === String(this.#generation)) this.#later(() => this.#attach());
         return;
+      case "going_away":
       case "pong":
         return;
     }
