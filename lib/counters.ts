@@ -1,83 +1,111 @@
 /** What a hub counts, by name and by at most one label. Plain numbers: reading them costs nothing to the writers. */
-
-/** Names of counters that only grow, and what their label holds. */
-export interface CounterLabels {
-  /** Sockets opened, by namespace. */
-  connections_opened: string;
-  /** Upgrades refused, by reason. */
-  upgrades_refused: string;
-  /** Frames or messages answered with a typed error, by its code. */
-  frames_refused: string;
-  /** Messages of a type that this hub does not know, by namespace. */
-  unknown_types: string;
-  /** Sockets that were closed because they had been silent for too long, by namespace. */
-  sockets_silent: string;
-  records_received: "";
-  records_duplicate: "";
-  records_committed: "";
-  commits_failed: "";
-  deltas_received: "";
-  /** Messages handed to viewers' sockets. */
-  deliveries: "";
-  /** Viewers cut down to fresh state because their socket did not drain. */
-  viewers_slow: "";
-  /** Re-attachments of viewers after messages between isolates were lost. */
-  viewers_reattached: "";
-  commands_accepted: "";
-  /** Receipts, by status. */
-  commands_settled: string;
-}
-export type CounterName = keyof CounterLabels;
-
-/** Names of values that go up and down, and what their label holds. */
-export interface GaugeLabels {
-  /** Open sockets, by namespace. */
-  connections: string;
-  /** Sessions whose host is connected here. */
-  live_sessions: "";
-  /** Records held in memory until they are committed. */
-  uncommitted_records: "";
-}
-export type GaugeName = keyof GaugeLabels;
+import {
+  type CounterName,
+  type GaugeName,
+  type HistogramName,
+  type LabelOf,
+  type MetricName,
+  metricTable,
+} from "./metrics_table.ts";
 
 export interface Measurement {
-  name: CounterName | GaugeName;
-  kind: "counter" | "gauge";
+  name: MetricName;
   label: string;
+  value: number;
+}
+
+/** How often a time was at most each of `buckets` of histogramBounds, and beyond. */
+export interface HistogramMeasurement {
+  name: HistogramName;
+  /** One more than histogramBounds has; not cumulative. */
+  buckets: number[];
+  sum: number;
+}
+
+/** Upper bounds of histograms, in seconds. */
+export const histogramBounds: readonly number[] = [
+  0.001,
+  0.0025,
+  0.005,
+  0.01,
+  0.025,
+  0.05,
+  0.1,
+  0.25,
+  0.5,
+  1,
+  2.5,
+  5,
+  10,
+];
+
+/** A number that its holder adds to; what is done once a message costs no look-up then. */
+export interface Slot {
   value: number;
 }
 
 /** The counters of one hub. */
 export class Counters {
-  readonly #counters = new Map<string, Measurement>();
+  readonly #slots = new Map<string, Measurement>();
+  readonly #histograms = new Map<HistogramName, HistogramMeasurement>();
 
   /** Adds to a counter. */
-  add<N extends CounterName>(name: N, label: CounterLabels[N], by = 1): void {
-    this.#slot("counter", name, label).value += by;
+  add<N extends CounterName>(name: N, label: LabelOf<N>, by = 1): void {
+    this.slot(name, label).value += by;
   }
 
   /** Moves a gauge up or down. */
-  move<N extends GaugeName>(name: N, label: GaugeLabels[N], by: number): void {
-    this.#slot("gauge", name, label).value += by;
+  move<N extends GaugeName>(name: N, label: LabelOf<N>, by: number): void {
+    this.slot(name, label).value += by;
+  }
+
+  /** Sets a gauge, or a counter that is kept elsewhere. */
+  set<N extends CounterName | GaugeName>(name: N, label: LabelOf<N>, value: number): void {
+    this.slot(name, label).value = value;
+  }
+
+  /** Adds a time to a histogram. */
+  observe(name: HistogramName, ms: number): void {
+    let histogram = this.#histograms.get(name);
+    if (histogram === undefined) {
+      histogram = { name, buckets: Array(histogramBounds.length + 1).fill(0), sum: 0 };
+      this.#histograms.set(name, histogram);
+    }
+    const seconds = ms / 1_000;
+    let at = 0;
+    while (at < histogramBounds.length && seconds > histogramBounds[at]!) at++;
+    histogram.buckets[at]! += 1;
+    histogram.sum += seconds;
+  }
+
+  /** The number behind a counter or gauge, for whoever moves it often. */
+  slot<N extends CounterName | GaugeName>(name: N, label: LabelOf<N>): Slot {
+    const key = `${name} ${label}`;
+    let slot = this.#slots.get(key);
+    if (slot === undefined) {
+      slot = { name, label, value: 0 };
+      this.#slots.set(key, slot);
+    }
+    return slot;
   }
 
   /** The present value; 0 for one that was never touched. */
   get(name: CounterName | GaugeName, label = ""): number {
-    return this.#counters.get(`${name} ${label}`)?.value ?? 0;
+    return this.#slots.get(`${name} ${label}`)?.value ?? 0;
   }
 
-  /** All values, for a metrics page. */
-  snapshot(): Measurement[] {
-    return [...this.#counters.values()].map((measurement) => ({ ...measurement }));
-  }
-
-  #slot(kind: Measurement["kind"], name: CounterName | GaugeName, label: string): Measurement {
-    const key = `${name} ${label}`;
-    let slot = this.#counters.get(key);
-    if (slot === undefined) {
-      slot = { name, kind, label, value: 0 };
-      this.#counters.set(key, slot);
+  /** All values, for a metrics page. Counters and gauges without a label are in it from the start, as 0. */
+  snapshot(): { values: Measurement[]; histograms: HistogramMeasurement[] } {
+    const values = [...this.#slots.values()].map((measurement) => ({ ...measurement }));
+    for (const [name, metric] of Object.entries(metricTable)) {
+      if (metric.kind === "histogram" || "label" in metric || this.#slots.has(`${name} `)) continue;
+      values.push({ name: name as MetricName, label: "", value: 0 });
     }
-    return slot;
+    const histograms = [...this.#histograms.values()].map(({ name, buckets, sum }) => ({
+      name,
+      buckets: [...buckets],
+      sum,
+    }));
+    return { values, histograms };
   }
 }

@@ -1,6 +1,7 @@
 /** What travels between isolates on the mesh's topics and calls. */
 import type { CommandStatus, DeliveredCommand, Delta, Event } from "@/protocol/mod.ts";
 import type { MeshPayload } from "@/lib/mesh/types.ts";
+import type { IsolateMetrics } from "@/lib/metrics_text.ts";
 
 /** Messages may have been lost: whoever follows the topic must read its state again. */
 export interface MeshGap {
@@ -64,6 +65,8 @@ export interface MeshCalls {
   /** The session was deleted: its host is told to stop. */
   session_deleted: { params: { sessionId: string }; answer: null };
   runner_deleted: { params: { runnerId: string }; answer: null };
+  /** What the isolate measured, for the page of /metrics. */
+  metrics: { params: null; answer: IsolateMetrics };
   /** Asks a runner something; `error` is for the person who asked. */
   runner_request: {
     params: { runnerId: string; message: RunnerQuestion };

@@ -94,6 +94,11 @@ export class KvWriter {
     return this.#queuedBytes;
   }
 
+  /** Groups that wait for a commit now. */
+  get queuedGroups(): number {
+    return this.#queue.length;
+  }
+
   /**
    * Writes a group; resolves with the versionstamp of the commit that holds its `mutations`. Groups are committed in the
    * order of the calls. Rejects with CheckFailedError, WriterFullError, GroupTooLargeError or what Deno KV threw, in which

@@ -219,6 +219,16 @@ class KvMesh implements Mesh {
     return [this.isolateId, ...this.#peers.keys()].filter((isolateId) => this.isLive(isolateId));
   }
 
+  stats(): ReturnType<Mesh["stats"]> {
+    const stats = { peers: this.#peers.size, lagging: 0, outboxBytes: 0, unreadBytes: 0 };
+    for (const peer of this.#peers.values()) {
+      if (peer.isLagging) stats.lagging++;
+      stats.outboxBytes += peer.outboxBytes;
+      stats.unreadBytes += peer.unreadBytes;
+    }
+    return stats;
+  }
+
   /** Leaves the mesh. What the database refuses meanwhile is reported and left to the end of the lease. */
   async [Symbol.asyncDispose](): Promise<void> {
     if (this.#isDisposed) return;

@@ -44,6 +44,11 @@ export class Peer {
     return this.#missed !== null;
   }
 
+  /** Bytes that wait here to be posted. */
+  get outboxBytes(): number {
+    return this.#waitingBytes;
+  }
+
   /** Bytes that this peer has not read yet, here and in its mailbox. */
   get unreadBytes(): number {
     return this.#waitingBytes + this.#postedBytes - this.#readBytes;

@@ -59,6 +59,7 @@ export function openSessionStore(options: SessionStoreOptions): SessionStore {
     sessions,
     inbox: new KvInboxStore(context),
     runners: new KvRunnerStore(context, sessions),
+    stats: () => ({ ...writer.counters, queuedBytes: writer.queuedBytes, queuedGroups: writer.queuedGroups }),
     async [Symbol.asyncDispose]() {
       await writer[Symbol.asyncDispose]();
       while (background.size > 0) await Promise.all(background);

@@ -152,5 +152,7 @@ export interface SessionStore {
   readonly sessions: SessionListStore;
   readonly inbox: InboxStore;
   readonly runners: RunnerStore;
+  /** What waits for KV now, and commits made so far with the groups of mutations in them. */
+  stats(): { queuedBytes: number; queuedGroups: number; commits: number; groups: number };
   [Symbol.asyncDispose](): Promise<void>;
 }
