@@ -11,6 +11,7 @@ import { AcpSettings } from "./acp_settings.ts";
 import { AcpTerminals } from "./acp_terminals.ts";
 import { permissionToolChange, translateUpdate, turnUsage } from "./acp_updates.ts";
 import { describeExit } from "./exit_text.ts";
+import { ExitGate } from "./exit_gate.ts";
 import { Interactions } from "./interactions.ts";
 import { type AgentPipes, AgentProcess, type StartProcess } from "./process.ts";
 import { patchChanged } from "./meta_changes.ts";
@@ -52,7 +53,6 @@ interface Turn {
 type Configure = Parameters<Agent["configure"]>[0];
 
 export class AcpAgent implements Agent {
-  readonly exited: Promise<AgentExit>;
   readonly #context: AgentContext;
   readonly #options: AcpOptions;
   readonly #startProcess: StartProcess;
@@ -64,15 +64,12 @@ export class AcpAgent implements Agent {
   /** Which tool call shows the output of a client terminal. */
   readonly #terminalTools = new Map<string, string>();
   readonly #unknownSeen = new Set<string>();
-  readonly #exit = Promise.withResolvers<AgentExit>();
-  /** The process is gone and everything is closed; `exited` may wait for `start` to say first why it failed. */
-  readonly #ended = Promise.withResolvers<AgentExit>();
+  readonly #gate = new ExitGate();
   #process: AgentPipes | null = null;
   #connection: AcpConnection | null = null;
   #sessionId: string | null = null;
   #isReplaying = false;
   #promptCount = 0;
-  #isStarting = false;
   #isStopping = false;
   #isGone = false;
   #turn: Turn | null = null;
@@ -104,21 +101,14 @@ export class AcpAgent implements Agent {
       },
       onStray: () => this.#timeline.closeText(),
     });
-    this.exited = this.#exit.promise;
   }
 
-  async start(): Promise<void> {
-    this.#isStarting = true;
-    try {
-      await this.#start();
-      this.#isStarting = false;
-      if (this.#isGone) this.#ended.promise.then((exit) => this.#exit.resolve(exit));
-    } catch (error) {
-      this.#isStarting = false;
-      // After whoever waits for `start` has read its error, which says more.
-      this.#ended.promise.then((exit) => setTimeout(() => this.#exit.resolve(exit)));
-      throw error;
-    }
+  get exited(): Promise<AgentExit> {
+    return this.#gate.exited;
+  }
+
+  start(): Promise<void> {
+    return this.#gate.starting(() => this.#start());
   }
 
   async #start(): Promise<void> {
@@ -126,7 +116,7 @@ export class AcpAgent implements Agent {
     try {
       process = this.#startProcess({ command: this.#options.command, cwd: this.#context.cwd, env: this.#options.env });
     } catch (error) {
-      this.#ended.resolve({ code: null, signal: null, stderrTail: "" });
+      this.#gate.end();
       throw error;
     }
     this.#process = process;
@@ -217,7 +207,7 @@ export class AcpAgent implements Agent {
     this.#isStopping = true;
     this.#interactions.withdrawAll();
     if (this.#process) await this.#process.stop();
-    else this.#exit.resolve({ code: null, signal: null, stderrTail: "" });
+    else this.#gate.end();
     await this.exited;
   }
 
@@ -432,7 +422,7 @@ export class AcpAgent implements Agent {
   #orExit<T>(work: Promise<T>, timeoutMs: number): Promise<T> {
     return orExit(work, {
       name: this.#options.name,
-      exited: this.#ended.promise,
+      exited: this.#gate.ended,
       timeoutMs,
       isAnswer: isAgentsWord,
     });
@@ -466,8 +456,7 @@ export class AcpAgent implements Agent {
     this.#timeline.endTurn("cancelled");
     this.#clock.dispose();
     this.#connection?.close();
-    this.#ended.resolve(exit);
-    if (!this.#isStarting) this.#exit.resolve(exit);
+    this.#gate.end(exit);
   }
 
   /** Unknown things are normal between versions; each kind is worth one line. */

@@ -2,9 +2,11 @@
 import type { Attachment, ModelInfo } from "@/protocol/mod.ts";
 import { type Agent, type AgentContext, type AgentExit, AgentRefusal, AgentStartError, type TurnEnd } from "./agent.ts";
 import { describeExit } from "./exit_text.ts";
+import { ExitGate } from "./exit_gate.ts";
 import { Interactions } from "./interactions.ts";
 import { patchChanged } from "./meta_changes.ts";
 import { orExit } from "./or_exit.ts";
+import { PiDialogs } from "./pi_dialogs.ts";
 import { type PiAction, type PiDialog, translatePiEvent } from "./pi_events.ts";
 import { PiError, PiRpc } from "./pi_rpc.ts";
 import { piCommands, piModel, piModels, piThinking, piUsage, takesImages } from "./pi_state.ts";
@@ -43,18 +45,15 @@ interface Turn {
 type Configure = Parameters<Agent["configure"]>[0];
 
 export class PiAgent implements Agent {
-  readonly exited: Promise<AgentExit>;
   readonly #context: AgentContext;
   readonly #options: PiOptions;
   readonly #startProcess: StartProcess;
   readonly #timeline: Timeline;
   readonly #interactions: Interactions;
+  readonly #dialogs: PiDialogs;
   readonly #clock: TurnClock;
-  readonly #exit = Promise.withResolvers<AgentExit>();
-  /** The process is gone and everything is closed; `exited` may wait for `start` to say first why it failed. */
-  readonly #ended = Promise.withResolvers<AgentExit>();
+  readonly #gate = new ExitGate();
   readonly #unknownSeen = new Set<string>();
-  readonly #dialogTimers = new Map<string, ReturnType<typeof setTimeout>>();
   readonly #openTools = new Map<string, string>();
   #process: AgentPipes | null = null;
   #rpc: PiRpc | null = null;
@@ -65,7 +64,6 @@ export class PiAgent implements Agent {
   /** This pi says when a turn has really ended (0.87 and newer). */
   #knowsSettled = false;
   #isRetrying = false;
-  #isStarting = false;
   #isStopping = false;
   #isGone = false;
   #turn: Turn | null = null;
@@ -80,6 +78,10 @@ export class PiAgent implements Agent {
     this.#startProcess = startProcess;
     this.#timeline = new Timeline(context.session);
     this.#interactions = new Interactions(context.session);
+    this.#dialogs = new PiDialogs(this.#interactions, (record) => {
+      this.#clock.heard();
+      this.#rpc?.send(record);
+    });
     this.#clock = new TurnClock(options.timing ?? turnTiming, {
       isQuietNormal: () => this.#interactions.size > 0 || this.#timeline.hasOpenTool || this.#isRetrying,
       onSilence: (message) =>
@@ -90,21 +92,14 @@ export class PiAgent implements Agent {
       },
       onStray: () => this.#timeline.closeText(),
     });
-    this.exited = this.#exit.promise;
   }
 
-  async start(): Promise<void> {
-    this.#isStarting = true;
-    try {
-      await this.#start();
-      this.#isStarting = false;
-      if (this.#isGone) this.#ended.promise.then((exit) => this.#exit.resolve(exit));
-    } catch (error) {
-      this.#isStarting = false;
-      // After whoever waits for `start` has read its error, which says more.
-      this.#ended.promise.then((exit) => setTimeout(() => this.#exit.resolve(exit)));
-      throw error;
-    }
+  get exited(): Promise<AgentExit> {
+    return this.#gate.exited;
+  }
+
+  start(): Promise<void> {
+    return this.#gate.starting(() => this.#start());
   }
 
   async #start(): Promise<void> {
@@ -115,7 +110,7 @@ export class PiAgent implements Agent {
     try {
       process = this.#startProcess({ command, cwd: this.#context.cwd, env: this.#options.env });
     } catch (error) {
-      this.#ended.resolve({ code: null, signal: null, stderrTail: "" });
+      this.#gate.end();
       throw error;
     }
     this.#process = process;
@@ -239,7 +234,7 @@ export class PiAgent implements Agent {
     this.#isStopping = true;
     this.#interactions.withdrawAll();
     if (this.#process) await this.#process.stop();
-    else this.#exit.resolve({ code: null, signal: null, stderrTail: "" });
+    else this.#gate.end();
     await this.exited;
   }
 
@@ -287,7 +282,7 @@ export class PiAgent implements Agent {
     try {
       return await orExit(this.#rpc.request(command).data, {
         name: this.#options.name,
-        exited: this.#ended.promise,
+        exited: this.#gate.ended,
         timeoutMs,
         isAnswer: (error) => error instanceof PiError,
       });
@@ -429,25 +424,11 @@ export class PiAgent implements Agent {
   }
 
   #openDialog(dialog: PiDialog): void {
-    const [toolEntryId, ...others] = this.#openTools.values();
     this.#timeline.closeText();
-    const body = { ...dialog.body, ...(toolEntryId !== undefined && others.length === 0 ? { toolEntryId } : {}) };
-    const entryId = this.#interactions.open(dialog.title, body, (settlement) => {
-      clearTimeout(this.#dialogTimers.get(dialog.id));
-      this.#dialogTimers.delete(dialog.id);
-      this.#clock.heard();
-      const answer = settlement.outcome === "cancelled"
-        ? { cancelled: true }
-        : dialog.method === "confirm"
-        ? { confirmed: settlement.optionId === "yes" }
-        : { value: settlement.text ?? dialog.values.get(settlement.optionId ?? "") ?? "" };
-      this.#rpc?.send({ type: "extension_ui_response", id: dialog.id, ...answer });
-    });
-    if (entryId === null) return this.#context.log("warning", "a dialog was cancelled: too many wait already");
-    if (this.#turn?.isCancelled) return this.#interactions.withdraw(entryId);
-    if (dialog.timeoutMs !== undefined) {
-      this.#dialogTimers.set(dialog.id, setTimeout(() => this.#interactions.withdraw(entryId), dialog.timeoutMs));
-    }
+    const [toolEntryId, ...others] = this.#openTools.values();
+    const entryId = this.#dialogs.open(dialog, others.length === 0 ? toolEntryId : undefined);
+    if (entryId === null) this.#context.log("warning", "a dialog was cancelled: too many wait already");
+    else if (this.#turn?.isCancelled) this.#interactions.withdraw(entryId);
   }
 
   #failedPrompt(message: string): Promise<TurnEnd> {
@@ -475,9 +456,8 @@ export class PiAgent implements Agent {
     }
     this.#timeline.endTurn("cancelled");
     this.#clock.dispose();
-    for (const timer of this.#dialogTimers.values()) clearTimeout(timer);
-    this.#ended.resolve(exit);
-    if (!this.#isStarting) this.#exit.resolve(exit);
+    this.#dialogs.dispose();
+    this.#gate.end(exit);
   }
 
   #logOnce(kind: string): void {
