@@ -10,6 +10,9 @@ const SETUP_KEY: Deno.KvKey = ["auth", "setup"];
 /** Holds the id of the first account's user; its absence means that the hub is not set up. */
 export const FIRST_KEY: Deno.KvKey = ["auth", "first"];
 
+/** Set-up links that are valid at a time: one for each process of a cluster, and some to spare. */
+const SETUP_LINKS = 16;
+
 export const INVITE_TTL_MS = 7 * 24 * 60 * 60 * 1000;
 export const INVITE_TTL_MAX_MS = 30 * 24 * 60 * 60 * 1000;
 /** Open invites of one person. */
@@ -55,13 +58,20 @@ export class Accounts {
     return (await this.#tables.kv.get<string>(FIRST_KEY)).value;
   }
 
-  /** Makes a set-up token that voids any older one; null when there is an account. Only its hash is stored. */
+  /**
+   * Makes a set-up token; null when there is an account. Only its hash is stored. Each process of a cluster prints a link of
+   * its own at start, and whoever follows any of them must get in: the newest SETUP_LINKS are valid until one was used.
+   */
   async issueSetupToken(): Promise<string | null> {
-    const first = await this.#tables.kv.get<string>(FIRST_KEY);
-    if (first.value !== null) return null;
+    const { kv } = this.#tables;
     const token = randomSecret();
-    const { ok } = await this.#tables.kv.atomic().check(first).set(SETUP_KEY, sha256(token)).commit();
-    return ok ? token : null;
+    for (;;) {
+      const [first, setup] = await kv.getMany<[string, string[]]>([FIRST_KEY, SETUP_KEY]);
+      if (first.value !== null) return null;
+      const hashes = [...setup.value ?? [], sha256(token)].slice(-SETUP_LINKS);
+      // A failed check: another process issued its own, or the first account was made, at the same moment.
+      if ((await kv.atomic().check(first, setup).set(SETUP_KEY, hashes).commit()).ok) return token;
+    }
   }
 
   /**
@@ -70,9 +80,9 @@ export class Accounts {
    */
   async setUp(token: string, input: AccountInput): Promise<void> {
     const kv = this.#tables.kv;
-    const [first, setup] = await kv.getMany<[string, string]>([FIRST_KEY, SETUP_KEY]);
+    const [first, setup] = await kv.getMany<[string, string[]]>([FIRST_KEY, SETUP_KEY]);
     if (first.value !== null) throw alreadySetUp();
-    if (setup.value !== sha256(token)) throw setupTokenInvalid();
+    if (!setup.value?.includes(sha256(token))) throw setupTokenInvalid();
     const checked = checkAccount(input);
     const passwordHash = await this.#hash(checked.password);
     const commit = this.#tables.begin().check(first).check(setup).delete(SETUP_KEY);

@@ -29,7 +29,8 @@ export interface HubAddress {
   readonly person: Person;
 }
 
-const PASSWORD = "Correct-horse-7";
+/** Of every account that the tests make. */
+export const PASSWORD = "Correct-horse-7";
 
 /** Starts a hub, makes its first account and an API key. Dispose it: the process and its data directory go. */
 export async function startHub(options: HubOptions = {}): Promise<HubProcess> {
@@ -37,8 +38,7 @@ export async function startHub(options: HubOptions = {}): Promise<HubProcess> {
   const hub = new HubProcess(dataDir, options);
   try {
     await hub.start(0);
-    const [, token = ""] = await hub.child.line(/^Make the first account: \S+\/setup#(\S+)$/, "the set-up link");
-    hub.person = await hub.signedIn("/api/setup", { token, name: "Ann", email: "ann@perch.test", password: PASSWORD });
+    hub.person = await setUp(hub, hub);
     return hub;
   } catch (error) {
     await hub[Symbol.asyncDispose]();
@@ -46,31 +46,29 @@ export async function startHub(options: HubOptions = {}): Promise<HubProcess> {
   }
 }
 
-export class HubProcess implements HubAddress, AsyncDisposable {
-  readonly dataDir: string;
-  readonly #options: HubOptions;
-  #child: Child | null = null;
+const NOBODY: Person = { cookie: "", apiKey: "", keyId: "" };
+
+/** Makes the first account with the set-up link that `printer` printed, through `client`. */
+export async function setUp(printer: HubProcess, client: HubClient): Promise<Person> {
+  const [, token = ""] = await printer.child.line(/^Make the first account: \S+\/setup#(\S+)$/, "the set-up link");
+  return await client.signedIn("/api/setup", { token, name: "Ann", email: "ann@perch.test", password: PASSWORD });
+}
+
+/** Talks to a hub over HTTP, wherever it is. */
+export class HubClient implements HubAddress {
   /** Where people open it: "http://localhost:<port>". */
-  url = "";
-  person: Person = { cookie: "", apiKey: "", keyId: "" };
+  url: string;
+  person: Person = NOBODY;
 
-  constructor(dataDir: string, options: HubOptions) {
-    this.dataDir = dataDir;
-    this.#options = options;
+  constructor(url: string) {
+    this.url = url;
   }
 
-  get child(): Child {
-    if (this.#child === null) throw new Error("the hub was not started");
-    return this.#child;
-  }
-  get pid(): number {
-    return this.child.pid;
+  get apiKey(): string {
+    return this.person.apiKey;
   }
   get cookie(): string {
     return this.person.cookie;
-  }
-  get apiKey(): string {
-    return this.person.apiKey;
   }
   get port(): number {
     return Number(new URL(this.url).port);
@@ -78,41 +76,6 @@ export class HubProcess implements HubAddress, AsyncDisposable {
   /** "localhost:<port>" */
   get host(): string {
     return new URL(this.url).host;
-  }
-  /** What the hub's processes wrote to stderr. */
-  get logPath(): string {
-    return join(this.dataDir, "hub.log");
-  }
-
-  /** Starts the process; 0 takes any free port. Resolves when it serves. */
-  async start(port: number): Promise<void> {
-    const { env, isolates = 1 } = this.#options;
-    this.#child = new Child({
-      args: ["run", "-A", "--quiet", "start.ts", "--no-runner", "--port", String(port), "--data-dir", this.dataDir],
-      cwd: root,
-      env: { PERCH_ISOLATES: String(isolates), ...env },
-      logPath: this.logPath,
-    });
-    const [, url = ""] = await this.#child.line(/^Perch \S+ is at (\S+)$/, "the hub's URL");
-    this.url = url;
-    await eventually(async () => (await this.health())?.status === "ok", "a healthy hub");
-  }
-
-  /** `kill -9`, as a crash or the kernel's out-of-memory killer would. */
-  async kill9(): Promise<void> {
-    await this.child.kill9();
-  }
-
-  /** SIGTERM; rejects when it does not end by itself with code 0. */
-  async stop(): Promise<void> {
-    const { code } = await this.child.stop();
-    if (code !== 0) throw new Error(`the hub ended with code ${code}; its log: ${logTail(this.logPath)}`);
-  }
-
-  /** Starts it again on the same data directory and port, after it was stopped or killed. */
-  async restart(): Promise<void> {
-    await this.child[Symbol.asyncDispose]();
-    await this.start(this.port);
   }
 
   /** `GET /healthz`, or null when nobody answers. A connection of its own, so that any isolate may answer. */
@@ -165,17 +128,72 @@ export class HubProcess implements HubAddress, AsyncDisposable {
     const response = await this.fetch(path, {
       method: "POST",
       body: JSON.stringify(body),
-      person: { cookie: "", apiKey: "", keyId: "" },
+      person: NOBODY,
     });
     if (!response.ok) throw new Error(`${path}: ${response.status} ${await response.text()}`);
     await response.body?.cancel();
     const cookie = response.headers.getSetCookie().map((set) => set.split(";")[0]).join("; ");
-    const key = await this.makeKey({ cookie, apiKey: "", keyId: "" }, "tests");
+    const key = await this.makeKey({ ...NOBODY, cookie }, "tests");
     return { cookie, apiKey: key.key, keyId: key.id };
   }
 
   async makeKey(person: Person, name: string): Promise<{ id: string; key: string }> {
     return await this.api("POST", "/api/keys", { name }, person);
+  }
+}
+
+export class HubProcess extends HubClient implements AsyncDisposable {
+  readonly dataDir: string;
+  readonly #options: HubOptions;
+  #child: Child | null = null;
+
+  constructor(dataDir: string, options: HubOptions) {
+    super("");
+    this.dataDir = dataDir;
+    this.#options = options;
+  }
+
+  get child(): Child {
+    if (this.#child === null) throw new Error("the hub was not started");
+    return this.#child;
+  }
+  get pid(): number {
+    return this.child.pid;
+  }
+  /** What the hub's processes wrote to stderr. */
+  get logPath(): string {
+    return join(this.dataDir, "hub.log");
+  }
+
+  /** Starts the process; 0 takes any free port. Resolves when it serves. */
+  async start(port: number): Promise<void> {
+    const { env, isolates = 1 } = this.#options;
+    this.#child = new Child({
+      args: ["run", "-A", "--quiet", "start.ts", "--no-runner", "--port", String(port), "--data-dir", this.dataDir],
+      cwd: root,
+      env: { PERCH_ISOLATES: String(isolates), ...env },
+      logPath: this.logPath,
+    });
+    const [, url = ""] = await this.#child.line(/^Perch \S+ is at (\S+)$/, "the hub's URL");
+    this.url = url;
+    await eventually(async () => (await this.health())?.status === "ok", "a healthy hub");
+  }
+
+  /** `kill -9`, as a crash or the kernel's out-of-memory killer would. */
+  async kill9(): Promise<void> {
+    await this.child.kill9();
+  }
+
+  /** SIGTERM; rejects when it does not end by itself with code 0. */
+  async stop(): Promise<void> {
+    const { code } = await this.child.stop();
+    if (code !== 0) throw new Error(`the hub ended with code ${code}; its log: ${logTail(this.logPath)}`);
+  }
+
+  /** Starts it again on the same data directory and port, after it was stopped or killed. */
+  async restart(): Promise<void> {
+    await this.child[Symbol.asyncDispose]();
+    await this.start(this.port);
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

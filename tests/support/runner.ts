@@ -3,7 +3,7 @@ import { join } from "node:path";
 import { ControlClient } from "@/runner/control.ts";
 import { dataDir, type SessionDir, sessionDir } from "@/runner/data_dir.ts";
 import { Child, isAlive, killPid, logTail } from "./child.ts";
-import { type HubProcess, root } from "./hub.ts";
+import { type HubClient, root } from "./hub.ts";
 import { eventually } from "./patience.ts";
 
 export interface RunnerOptions {
@@ -13,7 +13,7 @@ export interface RunnerOptions {
 }
 
 /** Starts a runner for the hub's first person and waits until the hub sees it. Dispose it: all its processes go. */
-export async function startRunner(hub: HubProcess, options: RunnerOptions = {}): Promise<RunnerProcess> {
+export async function startRunner(hub: HubClient, options: RunnerOptions = {}): Promise<RunnerProcess> {
   const dir = await Deno.makeTempDir({ prefix: "perch-runner-" });
   await Deno.mkdir(join(dir, "work"));
   const runner = new RunnerProcess(hub, dir, options);
@@ -37,9 +37,9 @@ export class RunnerProcess implements AsyncDisposable {
   readonly dir: string;
   readonly name = `runner-${crypto.randomUUID().slice(0, 8)}`;
   runnerId = "";
-  readonly #hub: HubProcess;
+  readonly #hub: HubClient;
 
-  constructor(hub: HubProcess, dir: string, { env, command }: RunnerOptions) {
+  constructor(hub: HubClient, dir: string, { env, command }: RunnerOptions) {
     this.#hub = hub;
     this.dir = dir;
     const [program, ...before] = command ??

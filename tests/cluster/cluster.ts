@@ -1,0 +1,57 @@
+/** Three real hub processes on one denokv, behind a balancer that sends each connection to the next of them. */
+import { Balancer } from "../support/balancer.ts";
+import { Denokv, freePort } from "../support/denokv.ts";
+import { FaultProxy } from "../support/fault_proxy.ts";
+import { HubClient, HubProcess, setUp } from "../support/hub.ts";
+
+export interface ClusterOptions {
+  /** Hub processes; default 3. */
+  size?: number;
+}
+
+export class Cluster implements AsyncDisposable {
+  readonly denokv: Denokv;
+  /** What lies between the hubs and denokv. */
+  readonly kvProxy: FaultProxy;
+  readonly hubs: readonly HubProcess[];
+  readonly balancer: Balancer;
+  /** The cluster as people see it: through the balancer, whichever process answers. */
+  readonly front: HubClient;
+
+  private constructor(denokv: Denokv, kvProxy: FaultProxy, hubs: HubProcess[], balancer: Balancer) {
+    this.denokv = denokv;
+    this.kvProxy = kvProxy;
+    this.hubs = hubs;
+    this.balancer = balancer;
+    this.front = new HubClient(balancer.url);
+  }
+
+  /** Starts everything at once, as an operator's machine does at boot, and makes the first account through the balancer. */
+  static async start(denokvProgram: string, { size = 3 }: ClusterOptions = {}): Promise<Cluster> {
+    const denokv = await Denokv.start(denokvProgram);
+    const kvProxy = new FaultProxy(() => denokv.port);
+    const env = { PERCH_KV_URL: kvProxy.url, DENO_KV_ACCESS_TOKEN: denokv.token };
+    const hubs: HubProcess[] = [];
+    for (let i = 0; i < size; i++) {
+      hubs.push(new HubProcess(await Deno.makeTempDir({ prefix: "perch-hub-" }), { env }));
+    }
+    const ports = Array.from(hubs, () => freePort());
+    const cluster = new Cluster(denokv, kvProxy, hubs, new Balancer(() => ports));
+    try {
+      await Promise.all(hubs.map((hub, i) => hub.start(ports[i]!)));
+      cluster.front.person = await setUp(hubs[0]!, cluster.front);
+      for (const hub of hubs) hub.person = cluster.front.person;
+      return cluster;
+    } catch (error) {
+      await cluster[Symbol.asyncDispose]();
+      throw error;
+    }
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.balancer[Symbol.asyncDispose]();
+    await Promise.all(this.hubs.map((hub) => hub[Symbol.asyncDispose]()));
+    await this.kvProxy[Symbol.asyncDispose]();
+    await this.denokv[Symbol.asyncDispose]();
+  }
+}
