@@ -4,6 +4,7 @@ export * from "./shared.ts";
 export * from "./entry.ts";
 export * from "./meta.ts";
 export * from "./command.ts";
+export * from "./history.ts";
 export * from "./relay.ts";
 export * from "./runner.ts";
 export * from "./viewer.ts";

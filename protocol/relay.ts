@@ -3,6 +3,7 @@ import * as z from "zod";
 import { limits } from "./limits.ts";
 import { CommandResult, DeliveredCommand } from "./command.ts";
 import { Delta, WireEntry } from "./entry.ts";
+import { HistoryPage, LoadHistory } from "./history.ts";
 import { MetaPatch } from "./meta.ts";
 import { ErrorMessage, GoingAway, Id, Ping, Pong, SessionAgent, SessionEnd, TimeMs } from "./shared.ts";
 
@@ -53,6 +54,7 @@ export const relayClient = {
   delta: Delta,
   command_result: CommandResult,
   session_end: SessionEnded,
+  history_page: HistoryPage,
   ping: Ping,
   pong: Pong,
 } as const;
@@ -81,6 +83,7 @@ export const relayServer = {
   event_ack: EventAck,
   command: DeliveredCommand,
   session_expired: SessionExpired,
+  load_history: LoadHistory,
   going_away: GoingAway,
   error: ErrorMessage,
   ping: Ping,

@@ -2,6 +2,7 @@
 import * as z from "zod";
 import { limits } from "./limits.ts";
 import { CommandResult, DeliveredCommand } from "./command.ts";
+import { HistoryPage, LoadHistory } from "./history.ts";
 import { AgentInfo, ErrorMessage, GoingAway, Id, Ping, Pong, SessionEnd, TimeMs } from "./shared.ts";
 
 const Path = z.string().max(limits.pathChars);
@@ -18,6 +19,8 @@ export const RegisterRunner = z.object({
   platform: z.string().max(64),
   /** Sessions whose hosts live on this machine now. */
   sessionIds: z.array(Id).max(10_000),
+  /** Sessions that this machine keeps a journal of and that have no host now. The hub answers which of them were deleted. */
+  storedSessionIds: z.array(Id).max(10_000).optional(),
   warnings: z.array(z.string().max(1_000)).max(32),
 });
 export type RegisterRunner = z.infer<typeof RegisterRunner>;
@@ -64,6 +67,7 @@ export const runnerClient = {
   command_result: CommandResult,
   file_result: FileResult,
   agents_list: AgentsList,
+  history_page: HistoryPage,
   ping: Ping,
   pong: Pong,
 } as const;
@@ -73,6 +77,8 @@ export const RunnerRegistered = z.object({
   runnerId: Id,
   /** Sessions that the hub believes to live on this runner; those without a host are answered with session_killed. */
   existingSessions: z.array(Id).max(10_000),
+  /** Those of sessionIds and storedSessionIds that a person deleted: what this machine keeps of them is to be removed. */
+  deletedSessions: z.array(Id).max(20_000).optional(),
   serverTime: TimeMs,
 });
 
@@ -87,12 +93,17 @@ export const ListFiles = z.object({
 });
 export const ListAgents = z.object({ type: z.literal("list_agents"), requestId: Id });
 
+/** A person deleted the session: its host is to be stopped and what this machine keeps of it removed. */
+export const SessionDeleted = z.object({ type: z.literal("session_deleted"), sessionId: Id });
+
 /** Messages to a runner daemon. */
 export const runnerServer = {
   runner_registered: RunnerRegistered,
   command: DeliveredCommand,
   list_files: ListFiles,
   list_agents: ListAgents,
+  load_history: LoadHistory,
+  session_deleted: SessionDeleted,
   going_away: GoingAway,
   error: ErrorMessage,
   ping: Ping,

@@ -72,7 +72,10 @@ export const Snapshot = z.object({
   cursor: Cursor,
   meta: SessionMeta,
   entries: z.array(Entry),
-  /** Lowest index that the hub still holds; entries before the first one given can be loaded down to it. */
+  /**
+   * Lowest index that the hub still holds; entries before the first one given can be loaded down to it. Those below it (down to
+   * 0, where every log begins) were trimmed: load_messages has them read from the runner while it is connected.
+   */
   oldestIndex: z.number().int().nonnegative(),
 });
 export type Snapshot = z.infer<typeof Snapshot>;
@@ -92,14 +95,19 @@ export type Changes = z.infer<typeof Changes>;
 
 /**
  * Answers load_messages. Entries ascend by index. A newer version that the viewer already has wins (by seq). The text that
- * deltas appended to open entries of this page follows as deltas.
+ * deltas appended to open entries of this page follows as deltas. Entries that the hub no longer holds come from the runner; while it
+ * is offline the answer is an `unavailable` error whose `ref` is the generation.
  */
 export const MessagesPage = z.object({
   type: z.literal("session_messages_page"),
   sessionId: Id,
   generation: Generation,
   entries: z.array(Entry),
+  /** The request's. */
+  before: z.number().int().nonnegative().optional(),
+  /** Whether there are entries before these, on the hub or on the runner. */
   hasMore: z.boolean(),
+  /** Lowest index that the hub still holds. */
   oldestIndex: z.number().int().nonnegative(),
 });
 export type MessagesPage = z.infer<typeof MessagesPage>;

@@ -123,6 +123,12 @@ class Host {
       }
     }
   }
+  /** Each entry as of its last record. */
+  journal(): Entry[] {
+    const newest = new Map<number, Entry>();
+    for (const { seq, entry } of this.records) if (entry) newest.set(entry.index, { ...entry, seq });
+    return [...newest.values()].sort((a, b) => a.index - b.index);
+  }
   disconnect() {
     this.out = null;
     this.producer.disconnect();
@@ -144,6 +150,9 @@ class Hub {
   entries = new Map<string, Entry>();
   meta = initialMeta();
   metaSeq = 0;
+  /** Entries below this index were trimmed; their newest change was at `trimmedSeq`. */
+  oldest = 0;
+  trimmedSeq = 0;
   receiver: ReceiverLog | null = null;
   readonly epoch = 7;
 
@@ -154,7 +163,8 @@ class Hub {
     const events = this.receiver?.uncommitted.slice(0, count) ?? [];
     for (const event of events) {
       assert.equal(event.seq, this.acked + 1);
-      if (event.entry) this.entries.set(event.entry.id, { ...event.entry, seq: event.seq });
+      if (event.entry && event.entry.index < this.oldest) this.trimmedSeq = event.seq;
+      else if (event.entry) this.entries.set(event.entry.id, { ...event.entry, seq: event.seq });
       if (event.meta) {
         this.meta = patchMeta(this.meta, event.meta);
         this.metaSeq = event.seq;
@@ -162,6 +172,14 @@ class Hub {
       this.acked = event.seq;
     }
     this.receiver?.commit(this.acked);
+  }
+  /** Retention: drops the oldest committed entries. */
+  trim(count: number) {
+    for (const entry of [...this.entries.values()].sort((a, b) => a.index - b.index).slice(0, count)) {
+      this.entries.delete(entry.id);
+      this.oldest = entry.index + 1;
+      this.trimmedSeq = Math.max(this.trimmedSeq, entry.seq);
+    }
   }
   /** Committed state and what the receiver holds beyond it. */
   view() {
@@ -177,7 +195,7 @@ class Hub {
   attach(request: ReturnType<SessionTimeline["attach"]>): TimelineMessage[] {
     const { entries, meta, metaSeq, seq } = this.view();
     const cursor = { epoch: this.epoch, seq };
-    const verdict = decideAttach(request.cursor, cursor);
+    const verdict = decideAttach(request.cursor, cursor, this.trimmedSeq);
     const { generation } = request;
     const messages: TimelineMessage[] = [
       { type: "connected", sessionId, generation, verdict, cursor, info: {} as never, inbox: [] },
@@ -189,8 +207,8 @@ class Hub {
         generation,
         cursor,
         meta,
-        entries: entries.slice(-pageSize),
-        oldestIndex: 0,
+        entries: entries.filter(({ index }) => index >= this.oldest).slice(-pageSize),
+        oldestIndex: this.oldest,
       });
     } else if (verdict === "resume") {
       const after = request.cursor!.seq;
@@ -235,16 +253,21 @@ class Viewer {
     this.seen.push(message);
     if (this.timeline.apply(message).needsAttach) this.attach(hub);
   }
-  loadOlder(hub: Hub) {
+  /** From the hub, or below what it holds from the host's journal; while the host is away there is no page. */
+  loadOlder(hub: Hub, host: Host) {
     const before = this.timeline.firstIndex;
-    const older = hub.view().entries.filter((entry) => entry.index < before).slice(-pageSize);
+    const isTrimmed = before <= hub.oldest;
+    if (isTrimmed && !host.out) return;
+    const all = isTrimmed ? host.journal() : hub.view().entries.filter(({ index }) => index >= hub.oldest);
+    const older = all.filter((entry) => entry.index < before).slice(-pageSize);
     this.pages.push({
       type: "session_messages_page",
       sessionId,
       generation: this.timeline.generation,
       entries: older,
+      before,
       hasMore: (older[0]?.index ?? 0) > 0,
-      oldestIndex: 0,
+      oldestIndex: hub.oldest,
     });
     const ids = new Set(older.map((entry) => entry.id));
     this.pageDeltas = () => hub.receiver?.openDeltas().filter((delta) => ids.has(delta.entryId)) ?? [];
@@ -269,6 +292,7 @@ type Step =
       | "duplicate"
       | "older"
       | "send_page"
+      | "trim"
       | "lose"
       | "duplicate_frame";
     n: number;
@@ -283,6 +307,7 @@ const step: fc.Arbitrary<Step> = fc.oneof(
     weight: 3,
     arbitrary: fc.record({ do: fc.constantFrom("viewer_attach", "duplicate", "older", "send_page"), n: fc.nat(7) }),
   },
+  { weight: 1, arbitrary: fc.record({ do: fc.constantFrom("trim"), n: fc.nat(7) }) },
   { weight: 1, arbitrary: fc.record({ do: fc.constantFrom("viewer_break", "lose", "duplicate_frame"), n: fc.nat(7) }) },
   { weight: 1, arbitrary: fc.record({ do: fc.constantFrom("host_crash", "hub_crash", "relay_break") }) },
 );
@@ -364,7 +389,10 @@ function run(steps: Step[]) {
         break;
       }
       case "older":
-        if (viewer.isAttached) viewer.loadOlder(hub);
+        if (viewer.isAttached) viewer.loadOlder(hub, host);
+        break;
+      case "trim":
+        hub.trim(current.n);
         break;
       case "send_page":
         if (viewer.isAttached) viewer.sendPages();
@@ -408,7 +436,7 @@ function run(steps: Step[]) {
     if (!viewer.isAttached || viewer.hasLost || viewer.timeline.phase === "detached") viewer.attach(hub);
     while (viewer.inbox.length > 0) deliver(viewer);
     while (viewer.timeline.hasOlder) {
-      viewer.loadOlder(hub);
+      viewer.loadOlder(hub, host);
       viewer.sendPages();
       while (viewer.inbox.length > 0) deliver(viewer);
     }
@@ -424,7 +452,9 @@ function run(steps: Step[]) {
     assert.deepEqual(viewer.timeline.meta, host.meta);
     assert.equal(viewer.timeline.cursor?.seq, host.records.length || 0);
   }
-  assert.ok(host.entries.every((entry) => isOpen(entry.status) || hub.entries.has(entry.id)));
+  assert.ok(
+    host.entries.every((entry) => isOpen(entry.status) || entry.index < hub.oldest || hub.entries.has(entry.id)),
+  );
 }
 
 Deno.test("any interleaving of breaks, duplicates and crashes ends in the host's timeline, once and in order", () => {

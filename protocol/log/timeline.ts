@@ -52,7 +52,10 @@ export class SessionTimeline {
   /** Ids of the loaded entries; position is index − firstIndex. */
   #ids: string[] = [];
   #firstIndex = 0;
+  /** Lowest index that the hub holds. */
   #oldestIndex = 0;
+  /** Below this there is nothing to load: every log begins at 0, but a damaged journal may have lost its beginning. */
+  #bottomIndex = 0;
   #meta: SessionMeta = initialMeta();
   /** Changed entries beyond a hole that a later chunk of the same resume fills. */
   #held: Entry[] = [];
@@ -83,8 +86,13 @@ export class SessionTimeline {
   get firstIndex(): number {
     return this.#firstIndex;
   }
+  /** Whether there are entries before the loaded ones, on the hub or on the runner. */
   get hasOlder(): boolean {
-    return this.#firstIndex > this.#oldestIndex;
+    return this.#firstIndex > this.#bottomIndex;
+  }
+  /** Whether those that come next are not on the hub any more, but only on the runner. */
+  get isOlderOnRunner(): boolean {
+    return this.hasOlder && this.#firstIndex <= this.#oldestIndex;
   }
 
   get(id: string): TimelineEntry | undefined {
@@ -153,6 +161,7 @@ export class SessionTimeline {
     }
     this.#firstIndex = message.entries[0]?.index ?? message.oldestIndex;
     this.#oldestIndex = message.oldestIndex;
+    this.#bottomIndex = 0;
     this.#meta = message.meta;
     this.#cursor = message.cursor;
     this.#phase = "live";
@@ -215,7 +224,9 @@ export class SessionTimeline {
 
   #applyPage(message: MessagesPage): TimelineEffect {
     const effect = noEffect();
+    if (message.before !== undefined && message.before !== this.#firstIndex) return effect;
     this.#oldestIndex = message.oldestIndex;
+    if (message.entries.length === 0 && !message.hasMore) this.#bottomIndex = this.#firstIndex;
     const older = message.entries.filter((entry) => entry.index < this.#firstIndex);
     const newest = older.at(-1);
     // A page must end where the loaded entries begin; anything else answers an older request.
@@ -227,6 +238,7 @@ export class SessionTimeline {
       this.#entries.set(entry.id, { entry: early && early.seq > entry.seq ? early : entry, appended: "" });
     }
     this.#firstIndex = older[0]!.index;
+    if (!message.hasMore) this.#bottomIndex = this.#firstIndex;
     effect.addedBefore = older.length;
     effect.changedIds = older.map((entry) => entry.id);
     return effect;
