@@ -166,17 +166,24 @@ function stepsOf({ entries }: JournalState): number[] {
   );
 }
 
-Deno.test("kill -9 of hub, daemon or session host loses, doubles and reorders nothing", async (t) => {
-  const runs = Number(Deno.env.get("PERCH_FAULT_RUNS") ?? 3);
-  const given = Deno.env.get("PERCH_FAULT_SEED");
-  const first = given === undefined ? Math.floor(Math.random() * 1_000_000) : Number(given);
-  await using hub = await startHub();
-  for (let i = 0; i < (given === undefined ? runs : 1); i++) {
-    const seed = first + i;
+const first = Number(Deno.env.get("PERCH_FAULT_SEED") ?? Math.floor(Math.random() * 1_000_000));
+const runs = Deno.env.has("PERCH_FAULT_SEED") ? 1 : Number(Deno.env.get("PERCH_FAULT_RUNS") ?? 3);
+
+async function runAll(t: Deno.TestContext, isolates: number, count: number): Promise<void> {
+  await using hub = await startHub({ isolates });
+  for (let seed = first; seed < first + count; seed++) {
     await t.step(`seed ${seed}`, async () => {
       // A runner of its own: a supervisor whose daemon is killed run after run would back off for longer and longer.
       await using runner = await startRunner(hub);
       console.log(`  ${await new FaultRun(hub, runner, seed).run()}`);
     });
   }
+}
+
+Deno.test("kill -9 of hub, daemon or session host loses, doubles and reorders nothing", async (t) => {
+  await runAll(t, 1, runs);
+});
+
+Deno.test("… nor when the hub has two isolates", async (t) => {
+  await runAll(t, 2, Math.ceil(runs / 3));
 });
