@@ -4,7 +4,9 @@ import { Gateways } from "@/lib/gateway/mod.ts";
 import type { UserTopicMessage } from "@/lib/gateway/topics.ts";
 import { createLog, type Log } from "@/lib/log.ts";
 import type { Mesh } from "@/lib/mesh/types.ts";
+import { HubMetrics } from "@/lib/metrics.ts";
 import type { Authenticator, Principal } from "@/lib/principal.ts";
+import type { Bounds } from "@/lib/rate_limit.ts";
 import type { SessionStore } from "@/lib/session/types.ts";
 
 /** How long KV may take to answer a health check. */
@@ -15,6 +17,12 @@ export interface HubConfig {
   publicUrl?: string;
   /** Further host names that requests may name, without port. IP addresses and localhost always may. */
   hostNames?: readonly string[];
+  /** A proxy stands before the hub and nobody else reaches it: the last hop of X-Forwarded-For is the client's address. */
+  isProxyTrusted?: boolean;
+  /** What /metrics asks for as a Bearer token. Default: any API key. */
+  metricsToken?: string;
+  /** Bounds in place of those of protocol/limits.ts. */
+  bounds?: Partial<Bounds>;
 }
 
 export interface HubOptions<Auth extends Authenticator = Authenticator> {
@@ -38,17 +46,29 @@ export interface Health {
   kv: "ok" | "unavailable";
 }
 
+export interface Readiness {
+  status: "ready" | "draining" | "unavailable";
+  isolate: string;
+}
+
 /** What routes get as `ctx.state.hub`. */
 export interface Hub<Auth extends Authenticator = Authenticator> extends Readonly<HubOptions<Auth>> {
   readonly log: Log;
   readonly counters: Counters;
   readonly gateways: Gateways;
+  readonly metrics: HubMetrics;
   health(): Promise<Health>;
+  /** Whether new clients should be sent here: KV answers, and the hub is not about to stop. */
+  readiness(): Promise<Readiness>;
   /**
    * Tells every isolate that a credential is void: its live sockets are closed (4001). Accounts call it on sign-out and
    * revocation.
    */
   credentialRevoked(userId: string, credential: Principal["credential"]): void;
+  /** Not ready from now on: new sockets are refused, those that are open stay. */
+  beginDrain(): void;
+  /** Tells clients to move over and closes their sockets (4012), spread out, at most for `maxMs`; see Gateways.drain. */
+  drain(maxMs: number): Promise<void>;
   /** Closes all sockets (4012) after committing what was received, and disposes every timer. Leaves kv, mesh and store open. */
   close(): Promise<void>;
 }
@@ -59,12 +79,19 @@ export function openHub<Auth extends Authenticator>(options: HubOptions<Auth>): 
   const log = options.log ?? createLog("info", { isolate: isolateId });
   const counters = new Counters();
   const gateways = new Gateways({ ...options, log, counters });
+  const metrics = new HubMetrics({ mesh, store: options.store, counters, isDraining: () => gateways.isDraining });
   const startedMs = performance.now();
   return {
     ...options,
     log,
     counters,
     gateways,
+    metrics,
+    async readiness() {
+      const isReachable = await answers(kv);
+      const status = gateways.isDraining ? "draining" : isReachable ? "ready" : "unavailable";
+      return { status, isolate: isolateId };
+    },
     async health() {
       const isReachable = await answers(kv);
       return {
@@ -79,7 +106,12 @@ export function openHub<Auth extends Authenticator>(options: HubOptions<Auth>): 
       const message: UserTopicMessage = { type: "credential_revoked", kind, id };
       mesh.publish(`user:${userId}`, message);
     },
-    close: () => gateways.close(),
+    beginDrain: () => gateways.beginDrain(),
+    drain: (maxMs) => gateways.drain(maxMs),
+    async close() {
+      metrics[Symbol.dispose]();
+      await gateways.close();
+    },
   };
 }
 

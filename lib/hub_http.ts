@@ -59,7 +59,9 @@ export async function answerApi(
     const { status, body } = await handle({ ctx: hub.gateways.context, principal, req, url, params });
     return body === undefined ? new Response(null, { status: 204 }) : Response.json(body, { status: status ?? 200 });
   } catch (error) {
-    if (error instanceof GatewayError) return failure(statuses[error.code], error.code, error.message, error.field);
+    if (error instanceof GatewayError) {
+      return failure(statuses[error.code], error.code, error.message, error.field, error.retryAfterMs);
+    }
     hub.log.error("api_failed", { method: req.method, path: url.pathname, error: errorText(error) });
     return failure(503, "unavailable", "the hub cannot do this now; try again");
   }
@@ -110,6 +112,11 @@ async function readText(req: Request): Promise<string> {
   return await new Blob(chunks as BlobPart[]).text();
 }
 
-function failure(status: number, code: string, message: string, field?: string): Response {
-  return Response.json({ error: { code, message, ...(field === undefined ? {} : { field }) } }, { status });
+function failure(status: number, code: string, message: string, field?: string, retryAfterMs?: number): Response {
+  const retry = retryAfterMs === undefined ? {} : { retryAfterMs };
+  const headers: HeadersInit = retryAfterMs === undefined
+    ? {}
+    : { "retry-after": String(Math.ceil(retryAfterMs / 1_000)) };
+  const error = { code, message, ...(field === undefined ? {} : { field }), ...retry };
+  return Response.json({ error }, { status, headers });
 }

@@ -88,7 +88,7 @@ export async function attach(ctx: GatewayContext, request: AttachRequest): Promi
   const mirror = new Mirror(sessionId, live, { epoch: committed.epoch, seq: committed.ackedSeq });
   mirror.take(buffer.take());
   const head = { epoch: committed.epoch, seq: Math.max(committed.ackedSeq, mirror.lastSeq) };
-  const verdict = decideAttach(cursor, head);
+  const verdict = decideAttach(cursor, head, committed.trimmedSeq);
   const connected: Connected = {
     type: "connected",
     sessionId,
@@ -120,10 +120,10 @@ export async function attach(ctx: GatewayContext, request: AttachRequest): Promi
     newest = newestSeq(page.entries);
   } else if (verdict === "resume") {
     for (let more = true; more;) {
-      const chunk = reached >= committed.ackedSeq
-        ? { cursor: { epoch: head.epoch, seq: reached }, meta: null, entries: [], more: false }
+      const { trimmedSeq, ...chunk } = reached >= committed.ackedSeq
+        ? { cursor: { epoch: head.epoch, seq: reached }, meta: null, entries: [], more: false, trimmedSeq: 0 }
         : await store.log.changes(sessionId, reached);
-      if (chunk.cursor.epoch !== head.epoch) return { outcome: "again" };
+      if (chunk.cursor.epoch !== head.epoch || trimmedSeq > reached) return { outcome: "again" };
       const changes: Changes = { type: "changes", sessionId, generation, ...chunk };
       if (!await send(changes)) return { outcome: "gone" };
       reached = Math.max(reached, chunk.cursor.seq);

@@ -22,6 +22,7 @@ export async function commandSession(
   op: string,
   command: SessionCommand,
 ): Promise<CommandStatus> {
+  ctx.quotas.takeCommand(principal.userId);
   if (await ctx.store.sessions.info(principal.userId, sessionId) === null) {
     throw new GatewayError("not_found", `there is no session "${sessionId}"`, "sessionId");
   }
@@ -39,6 +40,7 @@ export async function commandRunner(
   op: string,
   command: RunnerCommand,
 ): Promise<CommandStatus> {
+  ctx.quotas.takeCommand(principal.userId);
   if (await ctx.store.runners.info(principal.userId, runnerId) === null) {
     throw new GatewayError("not_found", `there is no runner "${runnerId}"`, "runnerId");
   }

@@ -8,7 +8,7 @@ import {
   type ParsedFrame,
   parseFrame,
 } from "@/protocol/mod.ts";
-import type { Counters } from "@/lib/counters.ts";
+import type { Counters, Slot } from "@/lib/counters.ts";
 import { errorText, type Log } from "@/lib/log.ts";
 import type { Principal } from "@/lib/principal.ts";
 import type { Flushable, Ticker } from "./ticker.ts";
@@ -34,6 +34,8 @@ export interface ConnectionOptions<S extends MessageSchemas> {
   log: Log;
   /** Frames are parsed before they get here; what was wrong with them has been answered. `text` is the frame as it came. */
   onFrame(frame: ParsedFrame<MessageOf<S>>, text: string): void;
+  /** The hub stops: takes nothing more and resolves when what was received is safe and acknowledged. */
+  onGoingAway?(): Promise<void>;
   /** Called once, when the socket is closed or was given up. */
   onClose(): void;
 }
@@ -44,6 +46,9 @@ export class Connection implements Flushable {
   readonly principal: Principal;
   readonly #options: ConnectionOptions<MessageSchemas>;
   readonly #socket: WebSocket;
+  readonly #received: Slot;
+  readonly #sent: Slot;
+  readonly #openedMs = performance.now();
   #queue: FrameText[] = [];
   /** Something was written in this turn: what follows is batched. */
   #isBusy = false;
@@ -68,6 +73,8 @@ export class Connection implements Flushable {
     this.principal = options.principal;
     options.counters.add("connections_opened", this.namespace);
     options.counters.move("connections", this.namespace, 1);
+    this.#received = options.counters.slot("socket_received_bytes", this.namespace);
+    this.#sent = options.counters.slot("socket_sent_bytes", this.namespace);
     // Made in the socket's open event: before it nothing can be sent, and nothing comes.
     this.#socket.onmessage = (event) => this.#receive(event.data);
     this.#socket.onclose = () => this.#finish();
@@ -153,6 +160,17 @@ export class Connection implements Flushable {
     this.#finish();
   }
 
+  /** Closes the socket because the hub stops, after what came over it is safe. Resolves when it is closed. */
+  async goAway(): Promise<void> {
+    if (this.#isClosed) return;
+    try {
+      await this.#options.onGoingAway?.();
+    } catch (error) {
+      this.#options.log.warn("going_away_failed", { namespace: this.namespace, error: errorText(error) });
+    }
+    this.close(closeCodes.goingAway, "the hub is shutting down");
+  }
+
   /** Pings a quiet peer and gives up a dead one. The heart calls it about once a second. */
   beat(nowMs: number): void {
     if (this.#isClosed) return;
@@ -169,6 +187,7 @@ export class Connection implements Flushable {
   #receive(data: unknown): void {
     if (this.#isClosed) return;
     this.#lastHeardMs = performance.now();
+    if (typeof data === "string") this.#received.value += data.length;
     if (isOversize(data)) {
       this.sendError({
         code: "too_large",
@@ -204,6 +223,7 @@ export class Connection implements Flushable {
   #write(text: string): void {
     if (this.#isClosed || this.#socket.readyState !== WebSocket.OPEN) return;
     this.#socket.send(text);
+    this.#sent.value += text.length;
     this.#charsSinceCheck += text.length;
     if (this.#charsSinceCheck < BUFFER_CHECK_CHARS) return;
     this.#charsSinceCheck = 0;
@@ -216,7 +236,13 @@ export class Connection implements Flushable {
     if (this.#isClosed) return;
     this.#isClosed = true;
     this.#queue = [];
-    this.#options.counters.move("connections", this.namespace, -1);
+    const { counters, log } = this.#options;
+    counters.move("connections", this.namespace, -1);
+    log.info("socket_closed", {
+      namespace: this.namespace,
+      socketId: this.id,
+      ms: Math.round(performance.now() - this.#openedMs),
+    });
     this.#options.onClose();
   }
 }

@@ -1,7 +1,7 @@
 /** What the gateways of one isolate share. */
 import type { Counters } from "@/lib/counters.ts";
 import type { HubConfig } from "@/lib/hub.ts";
-import type { Log } from "@/lib/log.ts";
+import { errorText, type Log } from "@/lib/log.ts";
 import type { Mesh } from "@/lib/mesh/types.ts";
 import type { SessionStore } from "@/lib/session/types.ts";
 import type { ErrorCode } from "@/protocol/mod.ts";
@@ -10,7 +10,9 @@ import type { Connection } from "./connection.ts";
 import type { Hints } from "./hints.ts";
 import type { LiveRunner } from "./live_runner.ts";
 import type { LiveSession } from "./live_session.ts";
+import type { Bounds } from "@/lib/rate_limit.ts";
 import type { Presence } from "./presence.ts";
+import type { Quotas } from "./quotas.ts";
 import type { Room } from "./room.ts";
 import type { Ticker } from "./ticker.ts";
 import type { MeshCalls } from "./topics.ts";
@@ -24,6 +26,10 @@ export interface GatewayContext {
   readonly ticker: Ticker;
   readonly hints: Hints;
   readonly presence: Presence;
+  readonly bounds: Bounds;
+  readonly quotas: Quotas;
+  /** What sockets that closed still do: commit and give leases back. Shutdown waits for it. */
+  readonly leaving: Set<Promise<void>>;
   /** Sessions whose host is connected to this isolate, by id. */
   readonly liveSessions: Map<string, LiveSession>;
   /** Runners that are connected to this isolate, by id. */
@@ -38,9 +44,17 @@ export type SocketAcceptor = (ctx: GatewayContext, socket: WebSocket, principal:
 /** Thrown by what gateways and REST routes share; both turn it into their own typed error. */
 export class GatewayError extends Error {
   override name = "GatewayError";
-  constructor(readonly code: ErrorCode, message: string, readonly field?: string) {
+  constructor(readonly code: ErrorCode, message: string, readonly field?: string, readonly retryAfterMs?: number) {
     super(message);
   }
+}
+
+/** Lets shutdown wait for work that nobody else waits for; what it rejects with is logged. */
+export function track(ctx: GatewayContext, work: Promise<void>): void {
+  const tracked: Promise<void> = work
+    .catch((error) => ctx.log.warn("release_failed", { error: errorText(error) }))
+    .finally(() => ctx.leaving.delete(tracked));
+  ctx.leaving.add(tracked);
 }
 
 /** A typed `mesh.call`. */

@@ -29,6 +29,7 @@ export class LiveRunner {
     this.#ctx = ctx;
     this.lease = lease;
     this.connection = connection;
+    ctx.counters.move("live_runners", "", 1);
   }
 
   deliver(command: DeliveredCommand): boolean {
@@ -93,6 +94,7 @@ export class LiveRunner {
   #end(): void {
     if (this.#isOver) return;
     this.#isOver = true;
+    this.#ctx.counters.move("live_runners", "", -1);
     for (const request of [...this.#requests.values()]) request.settle(unavailable("the runner went offline"));
     const { liveRunners } = this.#ctx;
     if (liveRunners.get(this.lease.runnerId) === this) liveRunners.delete(this.lease.runnerId);

@@ -3,6 +3,7 @@ import { closeCodes, type DeliveredCommand, type Delta, type Event, limits } fro
 import { ReceiverLog } from "@/protocol/log/mod.ts";
 import { errorText } from "@/lib/log.ts";
 import { EntryTooLargeError, IndexConflictError, LogGapError } from "@/lib/session/errors.ts";
+import type { Slot } from "@/lib/counters.ts";
 import { type ProducerLease, StaleEpochError } from "@/lib/session/types.ts";
 import type { Connection, FrameText } from "./connection.ts";
 import type { GatewayContext } from "./context.ts";
@@ -47,6 +48,10 @@ export class LiveSession {
   #commits: Promise<void> | null = null;
   #retry: { timer: ReturnType<typeof setTimeout>; wake: () => void } | null = null;
   #isOutage = false;
+  /** The hub stops: what comes now is not taken, the host sends it again elsewhere. */
+  #isQuiet = false;
+  readonly #received: Slot;
+  readonly #deltas: Slot;
 
   constructor(ctx: GatewayContext, lease: ProducerLease, connection: Connection) {
     this.#ctx = ctx;
@@ -54,6 +59,8 @@ export class LiveSession {
     this.connection = connection;
     this.#log = new ReceiverLog({ sessionId: lease.sessionId, epoch: lease.epoch, ackedSeq: lease.ackedSeq });
     ctx.counters.move("live_sessions", "", 1);
+    this.#received = ctx.counters.slot("records_received", "");
+    this.#deltas = ctx.counters.slot("deltas_received", "");
   }
 
   get sessionId(): string {
@@ -81,6 +88,10 @@ export class LiveSession {
    * given when it holds nothing but these messages, so that it can go to viewers unchanged.
    */
   receive(messages: readonly (Event | Delta)[], frameChars: number, whole: FrameText | null): void {
+    if (this.#isQuiet || this.#state === "over") {
+      this.#ctx.counters.add("messages_dropped", this.#isQuiet ? "going_away" : "replaced", messages.length);
+      return;
+    }
     const accepted: (Event | Delta)[] = [];
     let from = 0;
     let to = 0;
@@ -120,8 +131,9 @@ export class LiveSession {
 
   #takeEvent(event: Event): Refusal | "duplicate" | null {
     const { counters } = this.#ctx;
-    counters.add("records_received", "");
+    this.#received.value++;
     if (this.#log.uncommitted.length >= MAX_HELD_RECORDS || this.#heldChars >= MAX_HELD_CHARS) {
+      counters.add("messages_dropped", "unacknowledged");
       return {
         code: "unavailable",
         message:
@@ -145,7 +157,7 @@ export class LiveSession {
   }
 
   #takeDelta(delta: Delta): Refusal | "duplicate" | null {
-    this.#ctx.counters.add("deltas_received", "");
+    this.#deltas.value++;
     const verdict = this.#log.acceptDelta(delta);
     switch (verdict) {
       case "accept":
@@ -185,10 +197,14 @@ export class LiveSession {
     let delayMs = RETRY_MIN_MS;
     while (this.#log.uncommitted.length > 0 && this.#state !== "over") {
       const batch = this.#log.uncommitted.slice(0, COMMIT_RECORDS);
+      const startMs = performance.now();
       try {
         this.#committed(await this.#ctx.store.log.commit(this.lease, batch), batch);
+        this.#ctx.counters.observe("commit", performance.now() - startMs);
         delayMs = RETRY_MIN_MS;
       } catch (error) {
+        // Replaced meanwhile, perhaps by a later registration on this very socket.
+        if ((this.#state as string) === "over") break;
         if (error instanceof StaleEpochError) {
           this.supersede();
           break;
@@ -250,8 +266,15 @@ export class LiveSession {
     });
   }
 
+  /** The hub stops. Resolves when all that was taken is committed and acknowledged; nothing more is taken. */
+  async quiesce(): Promise<void> {
+    this.#isQuiet = true;
+    await this.#commits;
+  }
+
   /** A newer registration took over: nothing of this one counts any more. Its socket is closed unless it is `successor`'s. */
   supersede(successor?: Connection): void {
+    if (this.#state === "over") return;
     this.#end();
     if (this.connection === successor) return;
     this.connection.sendError({

@@ -5,13 +5,15 @@ import type { HubConfig } from "@/lib/hub.ts";
 import { errorText, type Log } from "@/lib/log.ts";
 import type { Mesh } from "@/lib/mesh/types.ts";
 import type { Principal } from "@/lib/principal.ts";
+import { boundsOf } from "@/lib/rate_limit.ts";
 import type { SessionStore } from "@/lib/session/types.ts";
 import { deliverHere } from "./commands.ts";
 import type { Connection, Namespace } from "./connection.ts";
-import { type GatewayContext, serveCall, type SocketAcceptor } from "./context.ts";
+import { type GatewayContext, serveCall, type SocketAcceptor, track } from "./context.ts";
 import { Hints } from "./hints.ts";
 import { acceptHub } from "./hub.ts";
 import { Presence } from "./presence.ts";
+import { Quotas } from "./quotas.ts";
 import { acceptRelay } from "./relay.ts";
 import { acceptRunner } from "./runner.ts";
 import { acceptRunners } from "./runners.ts";
@@ -22,6 +24,11 @@ import { acceptViewer } from "./viewer.ts";
 
 /** How often sockets are looked at for silence. */
 const BEAT_MS = 1_000;
+
+/** While draining, sockets are closed about this far apart, so that a few are closed at once and many do not come back at once. */
+const DRAIN_MS_PER_SOCKET = 5;
+/** Part of the time for draining over which closing is spread; the rest is for the last commits. */
+const DRAIN_SPREAD = 0.8;
 
 const acceptors: Readonly<Record<Namespace, SocketAcceptor>> = {
   relay: acceptRelay,
@@ -45,10 +52,12 @@ export class Gateways {
   readonly #heart: ReturnType<typeof setInterval>;
   readonly #isolates: { [Symbol.dispose](): void };
   #isClosing = false;
+  #isDraining = false;
 
   constructor(options: GatewaysOptions) {
     const { mesh, store, log } = options;
     const hints = new Hints(mesh);
+    const bounds = boundsOf(options.config.bounds);
     this.context = {
       ...options,
       ticker: new Ticker(),
@@ -59,6 +68,9 @@ export class Gateways {
         log,
         onChange: (userId, sessionId) => hints.sessionStatus(userId, sessionId),
       }),
+      bounds,
+      quotas: new Quotas(store, bounds),
+      leaving: new Set(),
       liveSessions: new Map(),
       liveRunners: new Map(),
       rooms: new Map(),
@@ -72,18 +84,18 @@ export class Gateways {
   }
 
   /**
-   * Answers a request for a namespace: 401, 403 or 400 with a typed JSON error, or the upgrade. `principal`: whom the
-   * request's credential speaks for.
+   * Answers a request for a namespace: 401, 403 or 400 with a typed JSON error, or the upgrade. `asking`: whom the
+   * request's credential speaks for. `requestId`: what the log calls the request.
    */
-  upgrade(namespace: Namespace, req: Request, principal: Principal | null): Response {
+  upgrade(namespace: Namespace, req: Request, asking: Principal | null, requestId?: string): Response {
     const { config, counters } = this.context;
-    const verdict = checkUpgrade(req, namespace, principal, config);
-    if (!verdict.ok || principal === null || this.#isClosing) {
-      const { status, code, message } = verdict.ok
-        ? { status: 503, code: "unavailable", message: "the hub is shutting down" }
-        : verdict;
-      counters.add("upgrades_refused", code);
-      return Response.json({ error: { code, message } }, { status });
+    const verdict = checkUpgrade(req, namespace, asking, config);
+    if (!verdict.ok) return this.#refuse(verdict.status, verdict.code, verdict.message);
+    const { principal } = verdict;
+    if (this.isDraining) return this.#refuse(503, "unavailable", "the hub is shutting down; connect again", 1);
+    const { userSockets } = this.context.bounds;
+    if ((this.#users.get(principal.userId)?.connections.size ?? 0) >= userSockets) {
+      return this.#refuse(429, "rate_limited", `this account has ${userSockets} connections; close some`, 10);
     }
     const refusal = versionRefusal(new URL(req.url).searchParams.get("protocolVersion"));
     // Heartbeats are messages of the protocol, so the runtime's own are not needed.
@@ -103,9 +115,49 @@ export class Gateways {
         socket.close(refusal.closeCode, "protocol version");
         return;
       }
-      this.#accept(namespace, socket, principal);
+      this.#accept(namespace, socket, principal, requestId);
     };
     return response;
+  }
+
+  #refuse(status: number, code: string, message: string, retryAfterS?: number): Response {
+    this.context.counters.add("upgrades_refused", code);
+    const headers: HeadersInit = retryAfterS === undefined ? {} : { "retry-after": String(retryAfterS) };
+    return Response.json({ error: { code, message } }, { status, headers });
+  }
+
+  /** Whether new sockets are refused because the hub is about to stop. */
+  get isDraining(): boolean {
+    return this.#isDraining || this.#isClosing;
+  }
+
+  /** From now on new sockets are refused (503); those that are open stay. */
+  beginDrain(): void {
+    this.#isDraining = true;
+  }
+
+  /**
+   * Moves the clients over: tells each when its socket will be closed (going_away), then closes them one by one (4012), each
+   * after what came over it is committed and acknowledged. Resolves when all are gone, or after `maxMs`.
+   */
+  async drain(maxMs: number): Promise<void> {
+    this.beginDrain();
+    const open = [...this.#users.values()].flatMap((user) => [...user.connections]).filter(({ isClosed }) => !isClosed);
+    const spreadMs = Math.min(maxMs * DRAIN_SPREAD, open.length * DRAIN_MS_PER_SOCKET);
+    const timers = new Set<ReturnType<typeof setTimeout>>();
+    const gone = open.map((connection) => {
+      const inMs = Math.round(Math.random() * spreadMs);
+      connection.send({ type: "going_away", inMs });
+      return new Promise<void>((resolve) => {
+        timers.add(setTimeout(() => connection.goAway().then(resolve), inMs));
+      });
+    });
+    const late = new Promise<"late">((resolve) => timers.add(setTimeout(() => resolve("late"), maxMs)));
+    const outcome = await Promise.race([Promise.all(gone), late]);
+    for (const timer of timers) clearTimeout(timer);
+    if (outcome === "late") {
+      this.context.log.warn("drain_late", { open: open.filter(({ isClosed }) => !isClosed).length, ms: maxMs });
+    }
   }
 
   /** Closes every socket (4012), after what hosts sent has been committed. */
@@ -114,7 +166,7 @@ export class Gateways {
     clearInterval(this.#heart);
     this.#isolates[Symbol.dispose]();
     const { liveSessions, liveRunners, hints, presence } = this.context;
-    const detached = [...liveSessions.values(), ...liveRunners.values()].map((live) => live.detach());
+    for (const live of [...liveSessions.values(), ...liveRunners.values()]) track(this.context, live.detach());
     for (const user of [...this.#users.values()]) {
       for (const connection of [...user.connections]) {
         connection.close(closeCodes.goingAway, "the hub is shutting down");
@@ -122,20 +174,23 @@ export class Gateways {
     }
     for (const user of this.#users.values()) user[Symbol.dispose]();
     this.#users.clear();
-    await Promise.allSettled(detached);
+    while (this.context.leaving.size > 0) await Promise.all(this.context.leaving);
     await presence[Symbol.asyncDispose]();
     hints[Symbol.dispose]();
   }
 
-  #accept(namespace: Namespace, socket: WebSocket, principal: Principal): void {
+  #accept(namespace: Namespace, socket: WebSocket, principal: Principal, requestId: string | undefined): void {
     const connection = acceptors[namespace](this.context, socket, principal);
+    const { userId } = principal;
+    this.context.log.info("socket_opened", { namespace, socketId: connection.id, userId, requestId });
     let user = this.#users.get(principal.userId);
     if (user === undefined) {
       user = new UserSockets(this.context.mesh, principal.userId);
       this.#users.set(principal.userId, user);
     }
     user.connections.add(connection);
-    if (this.#isClosing) connection.close(closeCodes.goingAway, "the hub is shutting down");
+    // It was upgraded before the hub began to stop, and opens only now.
+    if (this.isDraining) connection.close(closeCodes.goingAway, "the hub is shutting down");
   }
 
   #beat(): void {

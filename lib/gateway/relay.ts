@@ -12,10 +12,11 @@ import {
   type SessionEnd,
 } from "@/protocol/mod.ts";
 import { errorText } from "@/lib/log.ts";
+import { Budget } from "@/lib/rate_limit.ts";
 import type { RegisterResult } from "@/lib/session/types.ts";
 import { settleCommand } from "./commands.ts";
 import { Connection, type FrameText } from "./connection.ts";
-import { callIsolate, type GatewayContext, type SocketAcceptor } from "./context.ts";
+import { callIsolate, type GatewayContext, GatewayError, type SocketAcceptor, track } from "./context.ts";
 import { LiveSession } from "./live_session.ts";
 import type { SessionTopicMessage } from "./topics.ts";
 import { versionRefusal } from "./upgrade.ts";
@@ -37,6 +38,7 @@ export const acceptRelay: SocketAcceptor = (ctx, socket, principal) => {
     ticker: ctx.ticker,
     log: ctx.log,
     onFrame: (frame, text) => host.receive(frame, text),
+    onGoingAway: () => host.quiesce(),
     onClose: () => host.closed(),
   });
   host.connection = connection;
@@ -49,18 +51,28 @@ class RelayHost {
   #live: LiveSession | null = null;
   #isRegistering = false;
   #receipts = 0;
+  readonly #messages: Budget;
+  readonly #bytes: Budget;
+  /** The host sent too much: its records are not taken until it registers again, at `untilMs` or later. */
+  #pause: { untilMs: number; ignoredBytes: number } | null = null;
 
   constructor(ctx: GatewayContext) {
     this.#ctx = ctx;
+    const { bounds } = ctx;
+    this.#messages = new Budget(bounds.relayBurstMessages, bounds.relayMessagesPerS, performance.now());
+    this.#bytes = new Budget(bounds.relayBurstBytes, bounds.relayBytesPerS, performance.now());
   }
 
   receive(frame: ParsedFrame<RelayMessage>, text: string): void {
     const records: (Event | Delta)[] = [];
+    const isIgnored = this.#isOverBudget(frame.messages.length, text.length);
+    let dropped = 0;
     for (const message of frame.messages) {
       switch (message.type) {
         case "event":
         case "delta":
-          if (this.#isOwn(message.sessionId, message.type)) records.push(message);
+          if (isIgnored) dropped++;
+          else if (this.#isOwn(message.sessionId, message.type)) records.push(message);
           break;
         case "register":
           // What stands before it in the frame belongs to the registration before.
@@ -72,12 +84,47 @@ class RelayHost {
           break;
         case "session_end":
           this.#forward(records.splice(0), text.length, null);
-          if (this.#isOwn(message.sessionId, message.type)) this.#ended(message.end);
+          if (isIgnored) dropped++;
+          else if (this.#isOwn(message.sessionId, message.type)) this.#ended(message.end);
           break;
       }
     }
+    if (dropped > 0) this.#ctx.counters.add("messages_dropped", "rate_limited", dropped);
     const isWhole = records.length === frame.messages.length && frame.errors.length === 0 && frame.unknownTypes === 0;
     this.#forward(records, text.length, isWhole ? wholeFrame(text, records.length) : null);
+  }
+
+  /**
+   * Whether the records of this frame are not taken. The first time the host is told how long to wait. What it sent before it
+   * heard that is ignored; it registers again afterwards, so that both sides know where to go on.
+   */
+  #isOverBudget(messages: number, chars: number): boolean {
+    const { bounds } = this.#ctx;
+    if (this.#pause !== null) {
+      this.#pause.ignoredBytes += chars;
+      if (this.#pause.ignoredBytes > bounds.relayIgnoredBytes) {
+        this.connection.close(closeCodes.protocolError, "went on sending after rate_limited");
+      }
+      return true;
+    }
+    if (this.#live === null) return false;
+    const nowMs = performance.now();
+    const waitMs = Math.max(this.#messages.take(messages, nowMs), this.#bytes.take(chars, nowMs));
+    if (waitMs === 0) return false;
+    this.#pause = { untilMs: nowMs + waitMs, ignoredBytes: 0 };
+    this.connection.sendError({
+      code: "rate_limited",
+      message: `more than ${bounds.relayMessagesPerS} messages or ${bounds.relayBytesPerS} bytes a second; wait ` +
+        `${waitMs} ms, then register again and send from the acknowledged seq on`,
+      sessionId: this.#live.sessionId,
+      retryAfterMs: waitMs,
+    });
+    return true;
+  }
+
+  /** Takes nothing more; resolves when what was received is committed and acknowledged. */
+  async quiesce(): Promise<void> {
+    await this.#live?.quiesce();
   }
 
   #forward(records: readonly (Event | Delta)[], chars: number, whole: FrameText | null): void {
@@ -85,7 +132,7 @@ class RelayHost {
   }
 
   closed(): void {
-    this.#live?.detach();
+    if (this.#live !== null) track(this.#ctx, this.#live.detach());
     this.#live = null;
   }
 
@@ -115,10 +162,25 @@ class RelayHost {
       connection.sendError({ code: "conflict", message: "register: an earlier register is not answered yet" });
       return;
     }
+    const earlyMs = this.#pause === null ? 0 : Math.ceil(this.#pause.untilMs - performance.now());
+    if (earlyMs > 0) {
+      connection.sendError({
+        code: "rate_limited",
+        message: `register: ${earlyMs} ms of the wait are left`,
+        sessionId,
+        retryAfterMs: earlyMs,
+      });
+      return;
+    }
     this.#isRegistering = true;
     try {
       await this.#takeOver(register);
     } catch (error) {
+      if (error instanceof GatewayError) {
+        const { code, message, retryAfterMs } = error;
+        connection.sendError({ code, message, sessionId, ...(retryAfterMs === undefined ? {} : { retryAfterMs }) });
+        return;
+      }
       this.#ctx.log.warn("register_failed", { sessionId, error: errorText(error) });
       connection.sendError({ code: "unavailable", message: "the hub cannot register sessions now", sessionId });
       connection.close(closeCodes.protocolError, "registration failed");
@@ -132,6 +194,7 @@ class RelayHost {
     const { connection } = this;
     const { sessionId } = register;
     const { userId } = connection.principal;
+    await this.#ctx.quotas.checkRoom("session", userId, sessionId);
     const holder = await store.log.producerIsolate(sessionId);
     const result: RegisterResult = await store.log.register(userId, mesh.isolateId, register);
     if (!result.ok) {
@@ -156,6 +219,7 @@ class RelayHost {
     }
     const live = new LiveSession(this.#ctx, lease, connection);
     this.#live = live;
+    this.#pause = null;
     liveSessions.set(sessionId, live);
     connection.send({
       type: "registered",
@@ -166,6 +230,13 @@ class RelayHost {
     });
     mesh.publish(`session:${sessionId}`, { type: "registered", epoch: lease.epoch } satisfies SessionTopicMessage);
     this.#ctx.hints.sessionStatus(userId, sessionId);
+    log.info("host_registered", {
+      sessionId,
+      runnerId: register.runnerId,
+      socketId: connection.id,
+      ackedSeq: lease.ackedSeq,
+      lastSeq: register.lastSeq,
+    });
     if (holder !== null && holder !== mesh.isolateId && mesh.isLive(holder)) {
       callIsolate(mesh, holder, "session_replaced", { sessionId, producerEpoch: lease.producerEpoch })
         .catch((error) => log.debug("replace_call_failed", { sessionId, error: errorText(error) }));

@@ -1,6 +1,7 @@
 /** The viewers of one session on this isolate. Live frames reach all of them as one string, encoded once by the host. */
 import type { z } from "zod";
 import { type CommandStatus, type Disconnected as DisconnectedSchema, limits } from "@/protocol/mod.ts";
+import type { Slot } from "@/lib/counters.ts";
 import { errorText } from "@/lib/log.ts";
 import { FrameBuffer } from "./attach.ts";
 import { type Connection, type FrameText, joinFrames } from "./connection.ts";
@@ -60,6 +61,7 @@ export class Room implements Flushable {
   readonly #subscription: { [Symbol.dispose](): void };
   readonly #seats = new Set<Seat>();
   readonly #live = new Set<Seat>();
+  readonly #deliveries: Slot;
   #epoch: number | null = null;
   #pending: FrameText[] = [];
   #pendingChars = 0;
@@ -79,6 +81,7 @@ export class Room implements Flushable {
     );
     this.#subscription = subscription;
     this.ready = subscription.ready;
+    this.#deliveries = ctx.counters.slot("deliveries", "");
   }
 
   /** Takes a seat in the session's room, which is made for the first. The caller has checked that the session is the user's. */
@@ -200,7 +203,7 @@ export class Room implements Flushable {
       }
       seat.connection.sendFrame(text);
     }
-    this.#ctx.counters.add("deliveries", "", count * this.#live.size);
+    this.#deliveries.value += count * this.#live.size;
     this.#sentMs = performance.now();
     this.#holdMs = Math.min(MAX_HOLD_MS, this.#sentMs - startMs);
   }

@@ -12,7 +12,7 @@ import type { z } from "zod";
 import { errorText } from "@/lib/log.ts";
 import { settleCommand } from "./commands.ts";
 import { Connection } from "./connection.ts";
-import { callIsolate, type GatewayContext, type SocketAcceptor } from "./context.ts";
+import { callIsolate, type GatewayContext, GatewayError, type SocketAcceptor, track } from "./context.ts";
 import { LiveRunner } from "./live_runner.ts";
 import { versionRefusal } from "./upgrade.ts";
 
@@ -88,7 +88,7 @@ class RunnerDaemon {
   closed(): void {
     const live = this.#live;
     this.#live = null;
-    live?.detach().catch((error) => this.#ctx.log.warn("release_failed", { error: errorText(error) }));
+    if (live !== null) track(this.#ctx, live.detach());
   }
 
   async #run(what: string, action: () => Promise<void>): Promise<void> {
@@ -100,6 +100,16 @@ class RunnerDaemon {
     try {
       await action();
     } catch (error) {
+      if (error instanceof GatewayError) {
+        const { code, message, field, retryAfterMs } = error;
+        this.connection.sendError({
+          code,
+          message,
+          ...(field === undefined ? {} : { field }),
+          ...(retryAfterMs === undefined ? {} : { retryAfterMs }),
+        });
+        return;
+      }
       this.#ctx.log.warn("runner_message_failed", { what, error: errorText(error) });
       this.connection.sendError({ code: "unavailable", message: `${what}: the hub cannot store this now` });
       // A runner registers again when it reconnects; without a registration it could do nothing here.
@@ -134,6 +144,7 @@ class RunnerDaemon {
     const { connection } = this;
     const { runnerId } = register;
     const { userId } = connection.principal;
+    await this.#ctx.quotas.checkRoom("runner", userId, runnerId);
     const holder = await store.runners.isolateOf(runnerId);
     const lease = await store.runners.register(userId, mesh.isolateId, register);
     if (lease === null) {
@@ -162,6 +173,7 @@ class RunnerDaemon {
       serverTime: Date.now(),
     });
     hints.runner(userId, runnerId);
+    log.info("runner_registered", { runnerId, socketId: connection.id, sessions: register.sessionIds.length });
     if (holder !== null && holder !== mesh.isolateId && mesh.isLive(holder)) {
       callIsolate(mesh, holder, "runner_replaced", { runnerId, producerEpoch: lease.producerEpoch })
         .catch((error) => log.debug("replace_call_failed", { runnerId, error: errorText(error) }));

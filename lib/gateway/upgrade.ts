@@ -47,7 +47,7 @@ export function checkUpgrade(
   namespace: Namespace,
   principal: Principal | null,
   config: HubConfig,
-): RequestVerdict {
+): { ok: true; principal: Principal } | Extract<RequestVerdict, { ok: false }> {
   const origin = checkOrigin(req, config);
   if (!origin.ok) return origin;
   if (principal === null) {
@@ -64,7 +64,7 @@ export function checkUpgrade(
   if (req.headers.get("upgrade")?.toLowerCase() !== "websocket") {
     return { ok: false, status: 400, code: "not_websocket", message: `/ws/${namespace} is a WebSocket endpoint` };
   }
-  return { ok: true };
+  return { ok: true, principal };
 }
 
 /** What to say and do on a socket whose side speaks another protocol version; null when it can be spoken with. */

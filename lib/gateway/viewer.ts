@@ -1,6 +1,7 @@
 /** `/ws/viewer`: a browser tab or another client, attached to one session at a time. */
 import { type ErrorMessage, isOpen, type MessageOf, viewerClient } from "@/protocol/mod.ts";
 import { errorText } from "@/lib/log.ts";
+import { Budget } from "@/lib/rate_limit.ts";
 import { attach, liveStateOf, MAX_ATTEMPTS } from "./attach.ts";
 import { commandSession } from "./commands.ts";
 import { Connection } from "./connection.ts";
@@ -46,14 +47,29 @@ class Viewer {
   /** The session that counts this viewer as looking at it. */
   #watching: { userId: string; sessionId: string } | null = null;
   #requests = 0;
+  readonly #reads: Budget;
   /** Up to where its person had seen the session that is being attached. */
   #seenSeq: number | undefined;
 
   constructor(ctx: GatewayContext) {
     this.#ctx = ctx;
+    this.#reads = new Budget(ctx.bounds.viewerBurstRequests, ctx.bounds.viewerRequestsPerS, performance.now());
   }
 
   receive(message: ViewerMessage): void {
+    if (message.type === "switch_session" || message.type === "load_messages") {
+      const retryAfterMs = this.#reads.take(1, performance.now());
+      if (retryAfterMs > 0) {
+        this.connection.sendError({
+          code: "rate_limited",
+          message: `more than ${this.#ctx.bounds.viewerRequestsPerS} requests a second; wait and ask again`,
+          ref: String(message.generation),
+          sessionId: message.sessionId,
+          retryAfterMs,
+        });
+        return;
+      }
+    }
     switch (message.type) {
       case "switch_session":
         this.#leave();
@@ -103,9 +119,10 @@ class Viewer {
     }
   }
 
-  #errorOf(error: unknown): Pick<ErrorMessage, "code" | "message" | "field"> {
+  #errorOf(error: unknown): Pick<ErrorMessage, "code" | "message" | "field" | "retryAfterMs"> {
     if (error instanceof GatewayError) {
-      return { code: error.code, message: error.message, ...(error.field ? { field: error.field } : {}) };
+      const { code, message, field, retryAfterMs } = error;
+      return { code, message, ...(field ? { field } : {}), ...(retryAfterMs === undefined ? {} : { retryAfterMs }) };
     }
     this.#ctx.log.warn("viewer_request_failed", { error: errorText(error) });
     return { code: "unavailable", message: "the hub cannot read or store this now; try again" };

@@ -1,5 +1,5 @@
 import { define } from "@/utils.ts";
 
 export const handler = define.handlers({
-  GET: ({ req, state: { hub, principal } }) => hub.gateways.upgrade("runners", req, principal),
+  GET: ({ req, state: { hub, principal, requestId } }) => hub.gateways.upgrade("runners", req, principal, requestId),
 });
