@@ -29,13 +29,17 @@ export function decodeJson<T>(bytes: Uint8Array): T {
   return JSON.parse(decoder.decode(bytes)) as T;
 }
 
-/** Packs bytes: `value` goes into the row, `parts` are the sets to make before or with it. */
+/**
+ * Packs bytes: `value` goes into the row, `parts` are the sets to make before or with it. `owner` names the row, so that a part that
+ * a crash left without one can be told (blobOwner).
+ */
 export function pack(
   bytes: Uint8Array<ArrayBuffer>,
   blobKey: BlobKey,
+  owner: string | number,
 ): { value: Packed; ref: BlobRef | null; parts: Deno.KvMutation[] } {
   if (bytes.length <= inlineBytes) return { value: bytes, ref: null, parts: [] };
-  const blob = crypto.randomUUID();
+  const blob = `${owner}~${crypto.randomUUID()}`;
   const parts: Deno.KvMutation[] = [];
   for (let at = 0; at < bytes.length; at += inlineBytes) {
     const part = bytes.subarray(at, at + inlineBytes);
@@ -43,6 +47,11 @@ export function pack(
   }
   const ref = { blob, parts: parts.length, bytes: bytes.length };
   return { value: ref, ref, parts };
+}
+
+/** Which row a blob was made for. */
+export function blobOwner(blobId: string): string {
+  return blobId.slice(0, blobId.lastIndexOf("~"));
 }
 
 /** The deletes that remove a blob. */

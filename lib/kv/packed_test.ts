@@ -9,7 +9,7 @@ Deno.test("values of any size read back as they were and leave nothing when drop
   await fc.assert(
     fc.asyncProperty(fc.constantFrom("x", "ü", "🙂"), fc.nat(200_000), async (char, length) => {
       const value = { text: char.repeat(length) };
-      const { value: packed, ref, parts } = pack(encodeJson(value), blobKey);
+      const { value: packed, ref, parts } = pack(encodeJson(value), blobKey, "x");
       const atomic = kv.atomic().set(["row"], packed);
       for (const part of parts.splice(0, 5)) atomic.mutate(part);
       await atomic.commit();
@@ -23,7 +23,7 @@ Deno.test("values of any size read back as they were and leave nothing when drop
 });
 
 Deno.test("the inline bound is in bytes of UTF-8", () => {
-  assert.equal(pack(new Uint8Array(inlineBytes), blobKey).parts.length, 0);
-  assert.equal(pack(new Uint8Array(inlineBytes + 1), blobKey).parts.length, 2);
+  assert.equal(pack(new Uint8Array(inlineBytes), blobKey, "x").parts.length, 0);
+  assert.equal(pack(new Uint8Array(inlineBytes + 1), blobKey, "x").parts.length, 2);
   assert.deepEqual(decodeJson(encodeJson({ a: "ü" })), { a: "ü" });
 });

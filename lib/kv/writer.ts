@@ -250,20 +250,20 @@ export class KvWriter {
   }
 }
 
-/** Keys that a combined commit writes so far. */
+/** Keys that a combined commit writes so far, by their last part: the comparison of whole keys is for a few. */
 class WrittenKeys {
-  #lastParts = new Set<Deno.KvKeyPart | undefined>();
-  #groups: (readonly Deno.KvMutation[])[] = [];
+  #byLastPart = new Map<Deno.KvKeyPart | undefined, Deno.KvKey[]>();
 
   add(mutations: readonly Deno.KvMutation[]): void {
-    for (const { key } of mutations) this.#lastParts.add(key.at(-1));
-    this.#groups.push(mutations);
+    for (const { key } of mutations) {
+      const keys = this.#byLastPart.get(key.at(-1));
+      if (keys) keys.push(key);
+      else this.#byLastPart.set(key.at(-1), [key]);
+    }
   }
 
   has(key: Deno.KvKey): boolean {
-    // Nearly every check is on a key whose last part no mutation has: the comparison of whole keys is rare.
-    if (!this.#lastParts.has(key.at(-1))) return false;
-    return this.#groups.some((mutations) => mutations.some((mutation) => isSameKey(mutation.key, key)));
+    return this.#byLastPart.get(key.at(-1))?.some((written) => isSameKey(written, key)) ?? false;
   }
 }
 

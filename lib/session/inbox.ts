@@ -59,7 +59,7 @@ export class KvInboxStore implements InboxStore {
           `${waiting} commands wait for ${kind} ${id}, the most that may; wait for it to connect, or let them expire`,
         );
       }
-      const packed = pack(encodeJson(command), blobKey);
+      const packed = pack(encodeJson(command), blobKey, nextNo);
       const row: OpRow = {
         status: "accepted",
         from: command.from,

@@ -133,11 +133,12 @@ export class LogReader {
   async changes(
     sessionId: string,
     seq: number,
-  ): Promise<{ cursor: Cursor; meta: SessionMeta | null; entries: Entry[]; more: boolean }> {
+  ): Promise<{ cursor: Cursor; meta: SessionMeta | null; entries: Entry[]; more: boolean; trimmedSeq: number }> {
     const { head, row } = await this.headAndMeta(sessionId);
     const { epoch } = head;
+    let { trimmedSeq } = head;
     const cursor = { epoch, seq: head.ackedSeq };
-    if (seq >= head.ackedSeq) return { cursor, meta: null, entries: [], more: false };
+    if (seq >= head.ackedSeq) return { cursor, meta: null, entries: [], more: false, trimmedSeq };
     const indexes: { index: number; seq: number }[] = [];
     const selector = {
       start: keys.session.seq(sessionId, epoch, seq + 1),
@@ -156,7 +157,11 @@ export class LogReader {
     let bytes = 0;
     for (const { index, seq: indexedSeq } of indexes) {
       const value = found.get(index);
-      if (!value) continue;
+      if (!value) {
+        // Trimmed since the index was read.
+        trimmedSeq = Math.max(trimmedSeq, indexedSeq);
+        continue;
+      }
       const size = value instanceof Uint8Array ? value.length : value.bytes;
       if (entries.length > 0 && bytes + size > limits.pageBytes) {
         more = true;
@@ -171,7 +176,7 @@ export class LogReader {
       entries.push(entry);
     }
     const meta = row.seq > seq && row.seq <= cursorSeq ? row.meta : null;
-    return { cursor: { epoch, seq: cursorSeq }, meta, entries, more };
+    return { cursor: { epoch, seq: cursorSeq }, meta, entries, more, trimmedSeq };
   }
 
   /** Entry rows by index: neighbours as ranges, so that catching up costs what paging does. */

@@ -94,6 +94,7 @@ export class KvLogStore implements SessionLogStore {
           producerEpoch,
           fence,
           head: nextHead,
+          headVersion: continues ? head.versionstamp! : fence,
           meta,
           metaBlob,
           retentionBytes: this.#context.retentionBytes,
@@ -156,9 +157,11 @@ export class KvLogStore implements SessionLogStore {
     throw new StaleEpochError(`session ${sessionId}: ${maxAttempts} attempts to end it were overtaken by others`);
   }
 
-  async head(sessionId: string): Promise<{ epoch: number; ackedSeq: number; oldestIndex: number } | null> {
+  async head(sessionId: string) {
     const head = await this.#reader.head(sessionId);
-    return head && { epoch: head.epoch, ackedSeq: head.ackedSeq, oldestIndex: head.oldestIndex };
+    if (head === null) return null;
+    const { epoch, ackedSeq, oldestIndex, nextIndex, trimmedSeq } = head;
+    return { epoch, ackedSeq, oldestIndex, nextIndex, trimmedSeq };
   }
 
   async meta(sessionId: string) {

@@ -143,7 +143,13 @@ Deno.test("whatever a producer does, pages and changes give exactly what it wrot
           await Promise.all(pending);
           const expected = [...entries.values()].sort((a, b) => a.index - b.index);
           assert.equal(lease.ackedSeq, seq);
-          assert.deepEqual(await log.head(sessionId), { epoch: lease.epoch, ackedSeq: seq, oldestIndex: 0 });
+          assert.deepEqual(await log.head(sessionId), {
+            epoch: lease.epoch,
+            ackedSeq: seq,
+            oldestIndex: 0,
+            nextIndex: entries.size,
+            trimmedSeq: 0,
+          });
           assert.deepEqual(await log.meta(sessionId), { seq: metaSeq, meta });
           assert.deepEqual((await log.lastPage(sessionId)).cursor, { epoch: lease.epoch, seq });
           assert.deepEqual(await readPages(log, sessionId, limit), expected);
@@ -327,8 +333,10 @@ Deno.test("the oldest entries go once a log is over its bytes; changing one that
     for (let seq = 1; seq <= 600; seq++) {
       await log.commit(lease, [entryEvent(lease, seq, seq - 1, "x".repeat(seq % 40 === 0 ? 70_000 : 900))]);
     }
-    const { oldestIndex, ackedSeq } = (await log.head("s"))!;
+    await log.release(lease); // resolves when nothing is under way, trimming included
+    const { oldestIndex, ackedSeq, trimmedSeq } = (await log.head("s"))!;
     assert.equal(ackedSeq, 600);
+    assert.equal(trimmedSeq, oldestIndex);
     const entries = await readPages(log, "s", 30);
     assert.deepEqual(
       entries.map(({ index }) => index),
@@ -344,6 +352,7 @@ Deno.test("the oldest entries go once a log is over its bytes; changing one that
     );
     assert.deepEqual((await readChanges(log, "s", 600)).entries.map(({ index }) => index), [600]);
     assert.deepEqual((await log.page("s", oldestIndex, 10)).entries, []);
+    assert.equal((await log.changes("s", 600)).trimmedSeq, 601, "who had the old version of entry 0 must start over");
   });
 });
 

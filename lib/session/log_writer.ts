@@ -11,6 +11,7 @@ import { CheckFailedError, type KvWriter } from "@/lib/kv/writer.ts";
 import { EntryTooLargeError, IndexConflictError, LogGapError, LogQueueFullError } from "./errors.ts";
 import type { EntryBlobRef, HeadRow, MetaRow, PackedEntry } from "./rows.ts";
 import { summaryOf } from "./rows.ts";
+import { newestPageStart, type StoredEntry, storedOf, trimStep } from "./trim.ts";
 import { type ProducerLease, StaleEpochError } from "./types.ts";
 
 /** Entries that a writer remembers. */
@@ -25,16 +26,8 @@ const maxWaitingRecords = 2 * limits.unackedRecords;
 
 /** A log over its retention is trimmed down to this part of it, so that trimming is not for every commit. */
 const trimTo = 0.9;
-/** Rows deleted by one trimming step, parts of blobs included. */
-const trimDeletes = 400;
-
-/** What a commit must know of the stored version of an entry to replace it. */
-interface StoredEntry {
-  id: string;
-  seq: number;
-  bytes: number;
-  blob: BlobRef | null;
-}
+/** How often a commit begins again because a sweep trimmed the log meanwhile. A sweep makes a few steps, never this many. */
+const maxHeadMoves = 50;
 
 interface Waiting {
   events: readonly Event[];
@@ -50,6 +43,8 @@ export interface LogWriterState {
   /** Versionstamp of the owner row at the registration. */
   fence: string;
   head: HeadRow;
+  /** Versionstamp of the head row. */
+  headVersion: string;
   meta: MetaRow;
   /** Where the stored meta's parts are, when it is a large one. */
   metaBlob: BlobRef | null;
@@ -78,6 +73,8 @@ export class LogWriter {
   #lease: ProducerLease;
   #fence: Deno.AtomicCheck;
   #head: HeadRow;
+  /** Every commit checks it: a sweep on another isolate may have trimmed the log since (trim.ts). */
+  #headVersion: string;
   #meta: MetaRow;
   #metaBlob: BlobRef | null;
   #known = new Map<number, StoredEntry>();
@@ -97,6 +94,7 @@ export class LogWriter {
     this.#lease = lease;
     this.#fence = { key: keys.session.owner(state.sessionId), versionstamp: state.fence };
     this.#head = state.head;
+    this.#headVersion = state.headVersion;
     this.#meta = state.meta;
     this.#metaBlob = state.metaBlob;
     this.#queuedSeq = state.head.ackedSeq;
@@ -170,11 +168,13 @@ export class LogWriter {
     const callers = this.#waiting.slice();
     let { records, failure } = await this.#prepare(callers);
     try {
-      while (records.length > 0) {
+      for (let moves = 0; records.length > 0;) {
         await this.#lookUp(records.slice(0, sliceRecords).map(({ event }) => event));
         const { slice, count } = this.#build(records);
-        await this.#write(slice);
-        records = records.slice(count);
+        if (await this.#write(slice)) records = records.slice(count);
+        else if (++moves > maxHeadMoves) {
+          throw new Error(`session ${this.#lease.sessionId}: its head was changed ${moves} times during one commit`);
+        } else records = records.filter(({ event }) => event.seq > this.#head.ackedSeq);
       }
     } catch (error) {
       failure = error;
@@ -260,7 +260,10 @@ export class LogWriter {
     let deletes = 0;
     let count = 0;
     for (const { event, json } of records.slice(0, sliceRecords)) {
-      if (event.entry && json) {
+      if (event.entry && (!json || event.entry.index < head.oldestIndex)) {
+        head.entrySeq = event.seq;
+        head.trimmedSeq = event.seq;
+      } else if (event.entry && json) {
         const { index, id } = event.entry;
         const oldParts = changed.has(index) ? 0 : this.#known.get(index)?.blob?.parts ?? 0;
         if (count > 0 && (bytes + json.length > sliceBytes || deletes + oldParts > sliceDeletes)) break;
@@ -282,7 +285,7 @@ export class LogWriter {
     const blobKey = (blob: string, part?: number) => keys.session.blob(sessionId, epoch, blob, part);
     for (const [index, { id, seq, json }] of changed) {
       const old = this.#known.get(index);
-      const packed = pack(json, blobKey);
+      const packed = pack(json, blobKey, index);
       const ref: EntryBlobRef | null = packed.ref && { ...packed.ref, id, seq };
       mutations.push(
         { type: "set", key: keys.session.entry(sessionId, epoch, index), value: ref ?? packed.value },
@@ -295,7 +298,7 @@ export class LogWriter {
       touched.set(index, { id, seq, bytes: json.length, blob: packed.ref });
     }
     if (meta !== this.#meta) {
-      const packed = pack(encodeJson(meta), blobKey);
+      const packed = pack(encodeJson(meta), blobKey, "meta");
       mutations.push({ type: "set", key: keys.session.meta(sessionId), value: packed.value });
       parts.push(...packed.parts);
       if (this.#metaBlob) mutations.push(...dropBlob(this.#metaBlob, blobKey));
@@ -311,36 +314,37 @@ export class LogWriter {
 
   /** Removes the oldest entries, one bounded step, but never from the newest page. */
   async #trim(): Promise<void> {
-    const { sessionId, epoch, userId } = this.#lease;
-    const head = { ...this.#head };
-    const keepFrom = head.nextIndex - limits.pageEntries;
-    if (keepFrom <= head.oldestIndex) return;
-    const mutations: Deno.KvMutation[] = [];
-    const selector = {
-      start: keys.session.entry(sessionId, epoch, head.oldestIndex),
-      end: keys.session.entry(sessionId, epoch, keepFrom),
-    };
-    for await (const { key, value } of this.#kv.list<PackedEntry>(selector, { batchSize: 32 })) {
-      const { seq, bytes, blob } = storedOf(value);
-      if (head.bytes <= this.#retentionBytes * trimTo || mutations.length + 2 + (blob?.parts ?? 0) > trimDeletes) break;
-      mutations.push({ type: "delete", key }, { type: "delete", key: keys.session.seq(sessionId, epoch, seq) });
-      if (blob) mutations.push(...dropBlob(blob, (id, part) => keys.session.blob(sessionId, epoch, id, part)));
-      head.bytes -= bytes;
-      head.oldestIndex = key[5] as number + 1;
-    }
-    mutations.push({ type: "set", key: keys.list.head(userId, sessionId), value: head });
-    await this.#write({ head, meta: this.#meta, metaBlob: this.#metaBlob, touched: new Map(), mutations, parts: [] });
+    const { sessionId, userId } = this.#lease;
+    const step = await trimStep(this.#kv, sessionId, this.#head, {
+      toBytes: this.#retentionBytes * trimTo,
+      keepFrom: await newestPageStart(this.#kv, sessionId, this.#head),
+    });
+    if (step === null) return;
+    const mutations = [...step.deletes, {
+      type: "set" as const,
+      key: keys.list.head(userId, sessionId),
+      value: step.head,
+    }];
+    await this.#write({
+      head: step.head,
+      meta: this.#meta,
+      metaBlob: this.#metaBlob,
+      touched: new Map(),
+      mutations,
+      parts: [],
+    });
   }
 
-  async #write(slice: Slice): Promise<void> {
+  /** False: a sweep trimmed the log meanwhile, nothing was written; the state has been read anew. */
+  async #write(slice: Slice): Promise<boolean> {
+    const { sessionId, userId } = this.#lease;
+    const checks = [this.#fence, { key: keys.list.head(userId, sessionId), versionstamp: this.#headVersion }];
     try {
-      await this.#writer.write({ checks: [this.#fence], mutations: slice.mutations, parts: slice.parts });
+      this.#headVersion = await this.#writer.write({ checks, mutations: slice.mutations, parts: slice.parts });
     } catch (error) {
       if (error instanceof CheckFailedError) {
-        throw new StaleEpochError(
-          `session ${this.#lease.sessionId}: a newer registration than ${this.#lease.producerEpoch} exists, or it was deleted`,
-          { cause: error },
-        );
+        await this.#read();
+        return false;
       }
       this.#isUncertain = true;
       throw error;
@@ -357,9 +361,17 @@ export class LogWriter {
       if (this.#known.size <= knownEntries) break;
       this.#known.delete(index);
     }
+    return true;
   }
 
   async #reload(): Promise<void> {
+    await this.#read();
+    this.#queuedSeq = this.#head.ackedSeq;
+    this.#isUncertain = false;
+  }
+
+  /** Reads what is stored. Throws StaleEpochError when a newer producer registered or the session was deleted. */
+  async #read(): Promise<void> {
     const { sessionId, epoch, userId } = this.#lease;
     const [owner, head, meta] = await this.#kv.getMany<[unknown, HeadRow, Uint8Array | BlobRef]>([
       keys.session.owner(sessionId),
@@ -367,24 +379,17 @@ export class LogWriter {
       keys.session.meta(sessionId),
     ]);
     if (owner.versionstamp !== this.#fence.versionstamp || head.value === null || meta.value === null) {
-      throw new StaleEpochError(`session ${sessionId}: a newer registration exists, or it was deleted`);
+      throw new StaleEpochError(
+        `session ${sessionId}: a newer registration than ${this.#lease.producerEpoch} exists, or it was deleted`,
+      );
     }
     const bytes = await unpack(this.#kv, meta.value, (blob, part) => keys.session.blob(sessionId, epoch, blob, part));
     if (bytes === null) throw new Error(`session ${sessionId}: its meta is incomplete`);
     this.#head = head.value;
+    this.#headVersion = head.versionstamp;
     this.#meta = decodeJson<MetaRow>(bytes);
     this.#metaBlob = meta.value instanceof Uint8Array ? null : meta.value;
     this.#known.clear();
     this.#lease.ackedSeq = head.value.ackedSeq;
-    this.#queuedSeq = head.value.ackedSeq;
-    this.#isUncertain = false;
   }
-}
-
-function storedOf(value: PackedEntry): StoredEntry {
-  if (!(value instanceof Uint8Array)) {
-    return { id: value.id, seq: value.seq, bytes: value.bytes, blob: value };
-  }
-  const { id, seq } = decodeJson<Entry>(value);
-  return { id, seq, bytes: value.length, blob: null };
 }

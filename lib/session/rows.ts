@@ -41,6 +41,8 @@ export interface HeadRow {
   oldestIndex: number;
   /** JSON bytes of the stored entries. */
   bytes: number;
+  /** Newest change of an entry that is not stored any more; 0 when nothing was trimmed. */
+  trimmedSeq: number;
   /** Seq of the last change of an entry (not of the meta): what "unread" compares with. */
   entrySeq: number;
 }
@@ -99,7 +101,7 @@ export interface RunnerRow
 }
 
 export function emptyHead(logId: string | null, epoch: number): HeadRow {
-  return { logId, epoch, ackedSeq: 0, nextIndex: 0, oldestIndex: 0, bytes: 0, entrySeq: 0 };
+  return { logId, epoch, ackedSeq: 0, nextIndex: 0, oldestIndex: 0, bytes: 0, trimmedSeq: 0, entrySeq: 0 };
 }
 
 export function staticOf(register: Register): StaticRow {

@@ -171,7 +171,7 @@ function replaceRow(
   row: RunnerRow,
 ): Deno.AtomicOperation {
   const blobKey = blobKeyOf(runnerId);
-  const packed = pack(encodeJson(row), blobKey);
+  const packed = pack(encodeJson(row), blobKey, "row");
   atomic.mutate({ type: "set", key: keys.runners.row(userId, runnerId), value: packed.value }, ...packed.parts);
   if (old && !(old instanceof Uint8Array)) atomic.mutate(...dropBlob(old satisfies BlobRef, blobKey));
   return atomic;

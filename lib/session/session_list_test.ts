@@ -18,7 +18,7 @@ Deno.test("a session is listed from its making to its end, with what its host sa
       sessions.create("u", { sessionId: "s", cwd: "/", runnerId: "runner", agent, sessionName: null }),
       SessionExistsError,
     );
-    assert.deepEqual(await log.head("s"), { epoch: 0, ackedSeq: 0, oldestIndex: 0 });
+    assert.deepEqual(await log.head("s"), { epoch: 0, ackedSeq: 0, oldestIndex: 0, nextIndex: 0, trimmedSeq: 0 });
     assert.deepEqual((await log.lastPage("s")).meta, initialMeta());
     const made = await sessions.info("u", "s");
     assert.deepEqual(made, {

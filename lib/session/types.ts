@@ -61,8 +61,10 @@ export interface SessionLogStore {
    */
   end(userId: string, sessionId: string, end: SessionEnd, producerEpoch?: number): Promise<void>;
 
-  /** Epoch and last committed seq. Null: no such session. */
-  head(sessionId: string): Promise<{ epoch: number; ackedSeq: number; oldestIndex: number } | null>;
+  /** How far the log is: epoch, last committed seq, which entries are stored. Null: no such session. */
+  head(
+    sessionId: string,
+  ): Promise<{ epoch: number; ackedSeq: number; oldestIndex: number; nextIndex: number; trimmedSeq: number } | null>;
   meta(sessionId: string): Promise<{ seq: number; meta: SessionMeta }>;
   /** The newest page (limits.pageEntries, limits.pageBytes), ascending by index. Consistent with the cursor it returns or newer. */
   lastPage(sessionId: string): Promise<{ cursor: Cursor; meta: SessionMeta; entries: Entry[]; oldestIndex: number }>;
@@ -72,11 +74,14 @@ export interface SessionLogStore {
     before: number,
     limit: number,
   ): Promise<{ entries: Entry[]; hasMore: boolean; oldestIndex: number }>;
-  /** Entries changed after `seq`, ascending by seq, one bounded chunk; `meta` when it changed within it. */
+  /**
+   * Entries changed after `seq`, ascending by seq, one bounded chunk; `meta` when it changed within it. When `trimmedSeq` is over
+   * `seq`, changes may be missing: their entries were trimmed.
+   */
   changes(
     sessionId: string,
     seq: number,
-  ): Promise<{ cursor: Cursor; meta: SessionMeta | null; entries: Entry[]; more: boolean }>;
+  ): Promise<{ cursor: Cursor; meta: SessionMeta | null; entries: Entry[]; more: boolean; trimmedSeq: number }>;
 }
 
 export interface SessionListStore {
