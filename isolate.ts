@@ -1,10 +1,14 @@
 /// <reference lib="deno.worker" />
 /** A further isolate of the hub (`PERCH_ISOLATES`): a worker that serves the same port. Started and stopped by `start.ts`. */
 
-export type IsolateCommand = { type: "serve"; host: string; port: number } | { type: "stop" };
+export type IsolateCommand =
+  | { type: "serve"; host: string; port: number }
+  /** Not ready from now on; open sockets stay. */
+  | { type: "begin_drain" }
+  | { type: "stop" };
 export type IsolateReport = { type: "loaded" } | { type: "ready" } | { type: "stopped" };
 
-const { closeHub } = await import("./main.ts");
+const { closeHub, hub } = await import("./main.ts");
 const { default: site } = await import("./_fresh/server.js");
 let server: Deno.HttpServer | undefined;
 
@@ -14,6 +18,7 @@ self.onmessage = async ({ data }: MessageEvent<IsolateCommand>) => {
     server = Deno.serve({ hostname: data.host, port: data.port, reusePort: true, onListen }, site.fetch);
     return;
   }
+  if (data.type === "begin_drain") return hub.beginDrain();
   await closeHub();
   await server?.shutdown();
   self.postMessage({ type: "stopped" } satisfies IsolateReport);

@@ -4,23 +4,28 @@ import type { IsolateCommand, IsolateReport } from "./isolate.ts";
 
 export interface Isolates {
   auth: Auth;
-  /** Stops serving after what was received has been committed. */
+  /** New sockets are refused and /readyz answers 503 from now on; open sockets stay. */
+  beginDrain(): void;
+  /** Moves the clients over, then stops serving after what was received has been committed. */
   stop(): Promise<void>;
 }
 
 /** Starts `count` isolates on one port; resolves when all of them listen. The app must have been built. */
 export async function startIsolates(options: { host: string; port: number; count: number }): Promise<Isolates> {
   const { host, port, count } = options;
-  const { auth, closeHub } = await import("./main.ts");
+  const { auth, closeHub, hub } = await import("./main.ts");
   const { default: site } = await import("./_fresh/server.js");
   const server = Deno.serve({ hostname: host, port, reusePort: count > 1, onListen() {} }, site.fetch);
   const workers = Array.from({ length: count - 1 }, () => new IsolateWorker());
   await Promise.all(workers.map((worker) => worker.serve(host, port)));
   return {
     auth,
+    beginDrain() {
+      hub.beginDrain();
+      for (const worker of workers) worker.beginDrain();
+    },
     async stop() {
-      await Promise.all(workers.map((worker) => worker.stop()));
-      await closeHub();
+      await Promise.all([...workers.map((worker) => worker.stop()), closeHub()]);
       await server.shutdown();
     },
   };
@@ -35,6 +40,10 @@ class IsolateWorker {
     const ready = this.#until("ready");
     this.#worker.postMessage({ type: "serve", host, port } satisfies IsolateCommand);
     await ready;
+  }
+
+  beginDrain(): void {
+    this.#worker.postMessage({ type: "begin_drain" } satisfies IsolateCommand);
   }
 
   async stop(): Promise<void> {

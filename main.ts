@@ -8,15 +8,18 @@ import { openAuth } from "@/lib/auth/mod.ts";
 import { localUrl, readEnvironment } from "@/lib/config.ts";
 import { openHub } from "@/lib/hub.ts";
 import { openKv } from "@/lib/kv/open.ts";
+import { createLog } from "@/lib/log.ts";
 import { openMesh } from "@/lib/mesh/mesh.ts";
+import { logRequest } from "@/lib/request_log.ts";
 import { openSessionStore } from "@/lib/session/store.ts";
 import type { State } from "@/lib/state.ts";
 import { PERCH_VERSION } from "@/protocol/mod.ts";
 import { contentSecurityPolicy, securityHeaders } from "./fresh.config.ts";
 
-const environment = readEnvironment(Deno.env.toObject());
+const environment = readEnvironment(Deno.env.toObject(), Deno.stderr.isTerminal());
 const isHttps = environment.publicUrl?.startsWith("https:") ?? false;
 const isolateId = crypto.randomUUID();
+const log = createLog(environment.logLevel, { isolate: isolateId });
 const kv = await openKv(environment.kvLocation, { isolates: environment.isolates });
 const isEmbedded = environment.kvLocation?.startsWith("http") === false;
 // Only one process opens an embedded database, so whatever an earlier one left behind is dead.
@@ -32,6 +35,7 @@ const auth = await openAuth({
 
 /** This isolate's hub. */
 export const hub = openHub({
+  log,
   kv,
   mesh,
   store,
@@ -40,13 +44,20 @@ export const hub = openHub({
   config: {
     publicUrl: environment.publicUrl,
     hostNames: [...environment.hostNames, hostname(), `${hostname()}.local`],
+    isProxyTrusted: environment.isProxyTrusted,
+    metricsToken: environment.metricsToken,
   },
   version: PERCH_VERSION,
   isolateId,
 });
 
-/** Closes this isolate's hub and everything under it, after committing what was received. */
+/**
+ * Moves the clients over (PERCH_DRAIN_MS at most), then closes this isolate's hub and everything under it, after committing
+ * what was received.
+ */
 export async function closeHub(): Promise<void> {
+  log.info("stopping");
+  await hub.drain(environment.drainMs);
   auth.close();
   await hub.close();
   await store[Symbol.asyncDispose]();
@@ -55,8 +66,11 @@ export async function closeHub(): Promise<void> {
 }
 
 export const app = new App<State>()
-  .use(async (ctx) => {
+  .use((ctx) => {
     ctx.state.hub = hub;
+    return logRequest(ctx, () => ctx.next());
+  })
+  .use(async (ctx) => {
     const response = await ctx.next();
     if (response.status === 101) return response;
     // Opening a page is what keeps a sign-in from ageing out.

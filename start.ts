@@ -21,7 +21,8 @@ Options:
   --no-runner         start the hub alone
   --help, --version
 
-Environment: PERCH_PUBLIC_URL, PERCH_HOST_NAMES, PERCH_OPEN_SIGNUP=1, PERCH_ISOLATES, PERCH_KV_URL; see docs/configuration.md`;
+Environment: PERCH_PUBLIC_URL, PERCH_HOST_NAMES, PERCH_TRUST_PROXY=1, PERCH_OPEN_SIGNUP=1, PERCH_ISOLATES, PERCH_KV_URL,
+PERCH_LOG_LEVEL, PERCH_METRICS_TOKEN, PERCH_DRAIN_MS; see docs/configuration.md`;
 
 const root = import.meta.dirname!;
 /** How long the runner may take to stop its sessions. */
@@ -61,7 +62,7 @@ function readOptions(options: ReturnType<typeof parseOptions>): HubEnvironment {
     if (value !== undefined) Deno.env.set(name, value);
   }
   try {
-    return readEnvironment(Deno.env.toObject());
+    return readEnvironment(Deno.env.toObject(), Deno.stderr.isTerminal());
   } catch (error) {
     if (!(error instanceof ConfigError)) throw error;
     const name = error.message.split(" ", 1)[0]!;
@@ -184,6 +185,7 @@ async function main(): Promise<void> {
   const stop = async () => {
     if (isStopping) Deno.exit(130);
     isStopping = true;
+    isolates.beginDrain();
     if (runner) await stopRunner(runner);
     await isolates.stop();
     Deno.exit(0);

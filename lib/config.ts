@@ -2,8 +2,13 @@
 import { homedir } from "node:os";
 import { join } from "node:path";
 import * as z from "zod";
+import type { LogLevel } from "./log.ts";
 
-const Port = z.coerce.number({ error: "must be a number" }).int("must be a whole number").min(0).max(65_535);
+const Port = z.coerce.number({ error: "must be a number" }).int("must be a whole number").min(0, "must be at least 0")
+  .max(
+    65_535,
+    "must be at most 65535",
+  );
 const Flag = z.enum(["0", "1", ""], { error: 'must be "1" or "0"' }).transform((value) => value === "1");
 const HttpUrl = z.url({ protocol: /^https?$/, error: "must be an http or https URL" });
 
@@ -22,12 +27,31 @@ const Environment = z.object({
   /** KV Connect server (denokv) instead of the embedded database. */
   PERCH_KV_URL: HttpUrl.optional(),
   /** How many isolates serve the port. */
-  PERCH_ISOLATES: z.coerce.number({ error: "must be a number" }).int("must be a whole number").min(1).max(64).default(
+  PERCH_ISOLATES: z.coerce.number({ error: "must be a number" }).int("must be a whole number").min(
+    1,
+    "must be at least 1",
+  ).max(64, "must be at most 64").default(
     1,
   ),
+  PERCH_LOG_LEVEL: z.enum(["debug", "info", "warning", "error"], {
+    error: 'must be "debug", "info", "warning" or "error"',
+  }).optional(),
+  PERCH_DRAIN_MS: z.coerce.number({ error: "must be a number of milliseconds" }).int("must be a whole number").min(
+    0,
+    "must be at least 0",
+  ).max(300_000, "must be at most 300000").default(5_000),
+  PERCH_METRICS_TOKEN: z.string().min(16, "must have at least 16 characters").optional(),
+  PERCH_TRUST_PROXY: Flag.default(false),
 });
 
 export interface HubEnvironment {
+  logLevel: LogLevel;
+  /** How long moving clients over may take when the hub stops. */
+  drainMs: number;
+  /** What /metrics asks for in place of an API key. */
+  metricsToken?: string;
+  /** Whether the last hop of X-Forwarded-For is the client's address. */
+  isProxyTrusted: boolean;
   dataDir: string;
   host: string;
   port: number;
@@ -44,8 +68,14 @@ export class ConfigError extends Error {
   override name = "ConfigError";
 }
 
-/** Reads the configuration from environment variables. Throws ConfigError for the first one that cannot be used. */
-export function readEnvironment(env: Record<string, string | undefined>): HubEnvironment {
+/**
+ * Reads the configuration from environment variables. Throws ConfigError for the first one that cannot be used; the value of
+ * a secret is not in its message. `isTerminal`: a person looks at stderr, so only warnings are worth a line there.
+ */
+export function readEnvironment(
+  env: Record<string, string | undefined>,
+  isTerminal = false,
+): HubEnvironment {
   const set = Object.fromEntries(
     Object.entries(env).filter(([name, value]) => name in Environment.shape && value !== ""),
   );
@@ -53,7 +83,8 @@ export function readEnvironment(env: Record<string, string | undefined>): HubEnv
   if (!parsed.success) {
     const issue = parsed.error.issues[0]!;
     const name = String(issue.path[0]);
-    throw new ConfigError(`${name} is ${JSON.stringify(set[name])}: ${issue.message}`);
+    const shown = name === "PERCH_METRICS_TOKEN" ? "set" : JSON.stringify(set[name]);
+    throw new ConfigError(`${name} is ${shown}: ${issue.message}`);
   }
   const { data } = parsed;
   const isOnDeploy = env.DENO_DEPLOYMENT_ID !== undefined;
@@ -66,6 +97,10 @@ export function readEnvironment(env: Record<string, string | undefined>): HubEnv
     isSignupOpen: data.PERCH_OPEN_SIGNUP,
     kvLocation: data.PERCH_KV_URL ?? (isOnDeploy ? undefined : join(data.PERCH_DATA_DIR, "hub", "kv.sqlite3")),
     isolates: data.PERCH_ISOLATES,
+    logLevel: data.PERCH_LOG_LEVEL ?? (isTerminal ? "warning" : "info"),
+    drainMs: data.PERCH_DRAIN_MS,
+    metricsToken: data.PERCH_METRICS_TOKEN,
+    isProxyTrusted: data.PERCH_TRUST_PROXY,
   };
 }
 

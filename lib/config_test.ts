@@ -12,15 +12,22 @@ Deno.test("defaults: loopback, port 7700, one isolate, embedded database below t
     isSignupOpen: false,
     kvLocation: "/data/hub/kv.sqlite3",
     isolates: 1,
+    logLevel: "info",
+    drainMs: 5_000,
+    metricsToken: undefined,
+    isProxyTrusted: false,
   });
 });
 
 Deno.test("an unusable variable is named with its value and what was expected", () => {
   const cases = {
     PERCH_PORT: ["http", "number"],
-    PERCH_ISOLATES: ["0", ">=1"],
+    PERCH_ISOLATES: ["0", "at least 1"],
     PERCH_OPEN_SIGNUP: ["yes", '"1" or "0"'],
     PERCH_PUBLIC_URL: ["perch.example", "http"],
+    PERCH_LOG_LEVEL: ["verbose", '"warning"'],
+    PERCH_DRAIN_MS: ["soon", "milliseconds"],
+    PERCH_TRUST_PROXY: ["true", '"1" or "0"'],
   } as const;
   for (const [name, [value, expected]] of Object.entries(cases)) {
     assert.throws(() => readEnvironment({ [name]: value }), (error: unknown) => {
@@ -40,6 +47,16 @@ Deno.test("an empty variable counts as unset, a KV URL replaces the embedded dat
   assert.equal(config.port, 7700);
   assert.equal(config.kvLocation, "http://127.0.0.1:4512");
   assert.deepEqual(config.hostNames, ["a.example", "b.example"]);
+});
+
+Deno.test("a terminal stays quiet unless a level is asked for, and a short token is refused without being shown", () => {
+  assert.equal(readEnvironment({}, true).logLevel, "warning");
+  assert.equal(readEnvironment({ PERCH_LOG_LEVEL: "debug" }, true).logLevel, "debug");
+  assert.throws(() => readEnvironment({ PERCH_METRICS_TOKEN: "hunter2" }), (error: unknown) => {
+    assert.ok(error instanceof ConfigError);
+    assert.match(error.message, /^PERCH_METRICS_TOKEN is set: must have at least 16 characters$/);
+    return true;
+  });
 });
 
 Deno.test("the local URL names a host that a browser can open", () => {

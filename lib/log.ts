@@ -1,5 +1,5 @@
 /** Structured log lines: one JSON object a line on stderr. Secrets and message bodies never go in. */
-export type LogLevel = "debug" | "info" | "warn" | "error";
+export type LogLevel = "debug" | "info" | "warning" | "error";
 export type LogFields = Readonly<Record<string, string | number | boolean | null | undefined>>;
 
 export interface Log {
@@ -9,7 +9,7 @@ export interface Log {
   error(event: string, fields?: LogFields): void;
 }
 
-const order: readonly LogLevel[] = ["debug", "info", "warn", "error"];
+const order: readonly LogLevel[] = ["debug", "info", "warning", "error"];
 
 /**
  * Makes a log that writes lines of `minLevel` and above, each with `context`.
@@ -24,7 +24,7 @@ export function createLog(
     if (order.indexOf(level) < order.indexOf(minLevel)) return;
     write(JSON.stringify({ at: new Date().toISOString(), level, event, ...context, ...fields }));
   };
-  return { debug: at("debug"), info: at("info"), warn: at("warn"), error: at("error") };
+  return { debug: at("debug"), info: at("info"), warn: at("warning"), error: at("error") };
 }
 
 /** The text of anything thrown. */

@@ -11,7 +11,7 @@ Deno.test("a line is one JSON object with its level, event, context and fields; 
   assert.ok(Number.isFinite(Date.parse(at)));
   assert.ok(!lines[0]!.includes("\n"));
   assert.deepEqual(rest, {
-    level: "warn",
+    level: "warning",
     event: "commit_failed",
     isolate: "i1",
     sessionId: "s\n1",

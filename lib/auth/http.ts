@@ -17,7 +17,7 @@ import { sha256 } from "./secrets.ts";
 export interface AuthCall {
   req: Request;
   auth: Auth;
-  /** Address of the connection's other end. Proxy headers are not believed. */
+  /** Address of the connection's other end; behind a trusted proxy (PERCH_TRUST_PROXY), the one that the proxy names. */
   peer: string;
 }
 

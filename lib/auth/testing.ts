@@ -62,7 +62,7 @@ export class TestHub implements AsyncDisposable {
       ...given,
     });
     const app = new App<State>().use((ctx) => {
-      Object.assign(ctx.state, { hub: { auth }, principal: null });
+      Object.assign(ctx.state, { hub: { auth, config: {} }, principal: null });
       return ctx.next();
     });
     const routes = {
