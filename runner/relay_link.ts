@@ -37,6 +37,7 @@ export class RelayLink {
   #isEndSent = false;
   readonly #endSent = Promise.withResolvers<void>();
   #isRegistered = false;
+  #pauseTimer: ReturnType<typeof setTimeout> | null = null;
 
   constructor(options: RelayLinkOptions) {
     this.#options = options;
@@ -106,6 +107,8 @@ export class RelayLink {
         this.#onRegistered(message.epoch, message.ackedSeq);
         return;
       case "event_ack":
+        // Of the registration before: its acknowledgements may still be on their way.
+        if (!this.#isRegistered) return;
         if (!log.acked(message.seq)) {
           write("warning", "the hub acknowledged what was not sent", { seq: message.seq, lastSeq: log.lastSeq });
           this.#socket.reconnect("an acknowledgement that cannot be");
@@ -123,7 +126,14 @@ export class RelayLink {
         return;
       case "error":
         write("warning", `the hub reports ${message.code}: ${message.message}`, { field: message.field });
+        if (message.code === "rate_limited" && message.retryAfterMs !== undefined) {
+          this.#pause(message.retryAfterMs);
+          return;
+        }
         if (message.code !== "rate_limited" && message.ref === undefined) this.#socket.reconnect(message.code);
+        return;
+      case "going_away":
+        write("info", `the hub is about to stop and closes this connection within ${message.inMs} ms`);
         return;
       case "ping":
         this.#socket.send('{"type":"pong"}');
@@ -131,6 +141,15 @@ export class RelayLink {
       case "pong":
         return;
     }
+  }
+
+  /** The hub takes nothing more for now: sending stops, and goes on after a new registration from what it has committed. */
+  #pause(ms: number): void {
+    this.#disconnected();
+    this.#pauseTimer = setTimeout(() => {
+      this.#pauseTimer = null;
+      this.#register();
+    }, ms);
   }
 
   #onRegistered(epoch: number, ackedSeq: number): void {
@@ -185,6 +204,8 @@ export class RelayLink {
   }
 
   #disconnected(): void {
+    if (this.#pauseTimer !== null) clearTimeout(this.#pauseTimer);
+    this.#pauseTimer = null;
     this.#isRegistered = false;
     this.#options.log.disconnected();
   }

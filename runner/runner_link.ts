@@ -133,6 +133,9 @@ export class RunnerLink {
       case "error":
         this.#onError(message);
         return;
+      case "going_away":
+        this.#options.write("info", `the hub is about to stop and closes this connection within ${message.inMs} ms`);
+        return;
       case "ping":
         this.#send({ type: "pong" });
         return;
