@@ -109,7 +109,9 @@ class FaultRun {
     const { sessionId } = viewer;
     await viewer.until(() => viewer.info?.ended !== null && viewer.info?.isActive === false, "the end as lost");
     assert.equal(viewer.info?.ended?.reason, "lost");
-    await this.#hub.api("POST", `/api/sessions/${sessionId}/resume`, {});
+    // While the daemon delivers the rest of the dead host's journal, the session counts as going on, and cannot be resumed.
+    const resume = () => this.#hub.fetch(`/api/sessions/${sessionId}/resume`, { method: "POST", body: "{}" });
+    await eventually(async () => (await resume()).status === 202, "the hub to take the resume");
     await viewer.until(() => viewer.info?.isActive === true && viewer.timeline.meta.activity === "idle", "the resume");
     const done = stepsOf(await readJournal(this.#runner.sessionDir(sessionId))).at(-1) ?? 0;
     const text = JSON.stringify(this.#order(done + 1));
