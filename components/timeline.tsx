@@ -71,21 +71,30 @@ export function Timeline({ children }: { children?: ComponentChildren }): JSX.El
     if (hasOlder && box.scrollTop - offset < OLDER_PX) store.loadOlder();
   }, [store, layout, visible]);
 
-  const onScroll = useCallback(() => {
+  /**
+   * Notes where the reader went. The window may have moved before its scroll event comes: whatever changes the layout
+   * calls this first, or the reader would be put back to where they were a frame ago.
+   */
+  const follow = useCallback(() => {
     const box = scroller.current;
-    if (!box || !column.current) return;
+    if (!box || !column.current || box.scrollTop === reader.lastTop) return;
     const fromEnd = box.scrollHeight - box.clientHeight - box.scrollTop;
     // Growth below moves the end away without a scroll, and shrinking pulls the window up to it: neither is the reader's doing.
     if (fromEnd <= 2 || (fromEnd <= END_PX && box.scrollTop > reader.lastTop)) reader.atEnd(store.rows.peek());
     else if (box.scrollTop < reader.lastTop) reader.isAtEnd.value = false;
     reader.anchor = layout.anchorAt(box.scrollTop - column.current.offsetTop);
+    reader.lastTop = box.scrollTop;
+  }, [store, layout]);
+  const onScroll = useCallback(() => {
+    follow();
     place();
-  }, [store, layout, place]);
+  }, [follow, place]);
 
   // One observer for all rows, the window and the tail: sizes are taken before the next paint, so nothing is seen to jump.
   const sizes = useMemo(
     () =>
       typeof ResizeObserver === "undefined" ? null : new ResizeObserver((changes) => {
+        follow();
         for (const { target, borderBoxSize } of changes) {
           const index = (target as HTMLElement).dataset.index;
           const height = borderBoxSize[0]?.blockSize ?? 0;
@@ -93,7 +102,7 @@ export function Timeline({ children }: { children?: ComponentChildren }): JSX.El
         }
         place();
       }),
-    [layout, place],
+    [layout, follow, place],
   );
   useEffect(() => {
     if (scroller.current) sizes?.observe(scroller.current);
@@ -102,6 +111,7 @@ export function Timeline({ children }: { children?: ComponentChildren }): JSX.El
   }, [sizes]);
   useSignalEffect(() => {
     const { resets } = store.rows.value;
+    follow();
     if (resets !== reader.resets) {
       reader.resets = resets;
       if (resets > 1 && !reader.isAtEnd.peek()) layout.reset();
