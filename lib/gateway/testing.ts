@@ -1,6 +1,6 @@
 /** For tests: a hub on a loopback port with its gateways mounted, and scripted peers over real sockets. */
 import { createLog } from "@/lib/log.ts";
-import { type Hub, openHub } from "@/lib/hub.ts";
+import { type Hub, type HubConfig, openHub } from "@/lib/hub.ts";
 import { openMesh } from "@/lib/mesh/mesh.ts";
 import type { Authenticator, Principal } from "@/lib/principal.ts";
 import { openSessionStore } from "@/lib/session/store.ts";
@@ -34,6 +34,7 @@ export interface TestHub extends AsyncDisposable {
 export async function startHub(
   kv: Deno.Kv,
   wrapStore: (store: SessionStore) => SessionStore = (store) => store,
+  config: HubConfig = {},
 ): Promise<TestHub> {
   const mesh = await openMesh({ kv });
   const realStore = openSessionStore({ kv, mesh });
@@ -43,7 +44,7 @@ export async function startHub(
     mesh,
     store,
     auth: testAuth,
-    config: {},
+    config,
     version: "0.0.0",
     isolateId: mesh.isolateId,
     log: createLog("error"),
