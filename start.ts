@@ -27,6 +27,8 @@ PERCH_LOG_LEVEL, PERCH_METRICS_TOKEN, PERCH_DRAIN_MS; see docs/configuration.md`
 const root = import.meta.dirname!;
 /** How long the runner may take to stop its sessions. */
 const RUNNER_STOP_MS = 15_000;
+/** How long closing may take beyond draining, with a database that may not answer. */
+const CLOSE_MS = 15_000;
 
 /** Prints one sentence and ends the process. 2: an option cannot be used; 1: anything else. */
 function fail(message: string, code: 1 | 2 = 1): never {
@@ -187,6 +189,10 @@ async function main(): Promise<void> {
     isStopping = true;
     isolates.beginDrain();
     if (runner) await stopRunner(runner);
+    setTimeout(
+      () => fail("the hub does not stop; what was not acknowledged is sent again"),
+      environment.drainMs + CLOSE_MS,
+    );
     await isolates.stop();
     Deno.exit(0);
   };

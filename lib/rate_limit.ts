@@ -27,7 +27,7 @@ export function boundsOf(replaced: Partial<Bounds> = {}): Bounds {
 }
 
 /**
- * A token bucket that may go into debt for one step: whatever comes passes while there is any credit, so that a frame larger
+ * A token bucket that may go into debt for one step: whatever comes passes while one is left, so that a frame larger
  * than the rest of the budget is not stuck for ever.
  */
 export class Budget {
@@ -46,7 +46,7 @@ export class Budget {
   /** Takes `amount` and returns 0; or takes nothing and returns after how many ms there is credit for a second again. */
   take(amount: number, nowMs: number): number {
     this.#refill(nowMs);
-    if (this.#credit > 0) {
+    if (this.#credit >= 1) {
       this.#credit -= amount;
       return 0;
     }
