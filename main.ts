@@ -11,6 +11,7 @@ import { openKv } from "@/lib/kv/open.ts";
 import { createLog } from "@/lib/log.ts";
 import { openMesh } from "@/lib/mesh/mesh.ts";
 import { logRequest } from "@/lib/request_log.ts";
+import { Retention } from "@/lib/retention.ts";
 import { openSessionStore } from "@/lib/session/store.ts";
 import type { State } from "@/lib/state.ts";
 import { PERCH_VERSION } from "@/protocol/mod.ts";
@@ -25,7 +26,7 @@ const isEmbedded = environment.kvLocation?.startsWith("http") === false;
 // Only one process opens an embedded database, so whatever an earlier one left behind is dead.
 const boot = Deno.env.get("PERCH_BOOT_ID") ?? isolateId;
 const mesh = await openMesh({ kv, isolateId, ...(isEmbedded ? { slot: { name: "embedded", boot } } : {}) });
-const store = openSessionStore({ kv, mesh });
+const store = openSessionStore({ kv, mesh, retentionBytes: environment.retention.sessionBytes });
 const auth = await openAuth({
   kv,
   baseUrl: environment.publicUrl ?? localUrl(environment),
@@ -51,6 +52,16 @@ export const hub = openHub({
   isolateId,
 });
 
+const retention = new Retention({
+  kv,
+  store,
+  mesh,
+  log,
+  limits: environment.retention,
+  onForgotten: (userId, sessionId) => hub.sessionGone(userId, sessionId),
+});
+retention.start();
+
 /**
  * Moves the clients over (PERCH_DRAIN_MS at most), then closes this isolate's hub and everything under it, after committing
  * what was received.
@@ -60,6 +71,7 @@ export async function closeHub(): Promise<void> {
   await hub.drain(environment.drainMs);
   auth.close();
   await hub.close();
+  await retention[Symbol.asyncDispose]();
   await store[Symbol.asyncDispose]();
   await mesh[Symbol.asyncDispose]();
   kv.close();

@@ -2,6 +2,7 @@
 import { homedir } from "node:os";
 import { join } from "node:path";
 import * as z from "zod";
+import { defaultRetention, type RetentionLimits } from "@/lib/retention_policy.ts";
 import type { LogLevel } from "./log.ts";
 
 const Port = z.coerce.number({ error: "must be a number" }).int("must be a whole number").min(0, "must be at least 0")
@@ -11,6 +12,13 @@ const Port = z.coerce.number({ error: "must be a number" }).int("must be a whole
   );
 const Flag = z.enum(["0", "1", ""], { error: 'must be "1" or "0"' }).transform((value) => value === "1");
 const HttpUrl = z.url({ protocol: /^https?$/, error: "must be an http or https URL" });
+
+const MiB = 1024 * 1024;
+const dayMs = 24 * 60 * 60 * 1000;
+/** A bound of retention in `unit`s; 0: none. */
+const Bound = (byDefault: number, unit: number) =>
+  z.coerce.number({ error: "must be a number" }).min(0, "must not be negative; 0 means no bound")
+    .default(byDefault / unit).transform((count) => count === 0 ? Infinity : count * unit);
 
 const Environment = z.object({
   /** Folder of the database and of the local runner. */
@@ -24,6 +32,11 @@ const Environment = z.object({
     list.split(",").map((name) => name.trim()).filter(Boolean)
   ),
   PERCH_OPEN_SIGNUP: Flag.default(false),
+  /** What the hub keeps of timelines (docs/retention.md); the rest is on the runners. */
+  PERCH_RETENTION_SESSION_MB: Bound(defaultRetention.sessionBytes, MiB),
+  PERCH_RETENTION_USER_MB: Bound(defaultRetention.userBytes, MiB),
+  PERCH_RETENTION_DAYS: Bound(defaultRetention.idleMs, dayMs),
+  PERCH_RETENTION_FORGET_DAYS: Bound(defaultRetention.forgetMs, dayMs),
   /** KV Connect server (denokv) instead of the embedded database. */
   PERCH_KV_URL: HttpUrl.optional(),
   /** How many isolates serve the port. */
@@ -61,6 +74,7 @@ export interface HubEnvironment {
   /** What lib/kv's openKv takes; undefined: the platform's own database. */
   kvLocation?: string;
   isolates: number;
+  retention: RetentionLimits;
 }
 
 /** An environment variable or option cannot be used. The message names it and says what was expected. */
@@ -97,6 +111,12 @@ export function readEnvironment(
     isSignupOpen: data.PERCH_OPEN_SIGNUP,
     kvLocation: data.PERCH_KV_URL ?? (isOnDeploy ? undefined : join(data.PERCH_DATA_DIR, "hub", "kv.sqlite3")),
     isolates: data.PERCH_ISOLATES,
+    retention: {
+      sessionBytes: data.PERCH_RETENTION_SESSION_MB,
+      userBytes: data.PERCH_RETENTION_USER_MB,
+      idleMs: data.PERCH_RETENTION_DAYS,
+      forgetMs: data.PERCH_RETENTION_FORGET_DAYS,
+    },
     logLevel: data.PERCH_LOG_LEVEL ?? (isTerminal ? "warning" : "info"),
     drainMs: data.PERCH_DRAIN_MS,
     metricsToken: data.PERCH_METRICS_TOKEN,

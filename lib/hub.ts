@@ -69,6 +69,8 @@ export interface Hub<Auth extends Authenticator = Authenticator> extends Readonl
   beginDrain(): void;
   /** Tells clients to move over and closes their sockets (4012), spread out, at most for `maxMs`; see Gateways.drain. */
   drain(maxMs: number): Promise<void>;
+  /** Tells every isolate that a session is not there any more: lists drop it, its viewers are detached. */
+  sessionGone(userId: string, sessionId: string): void;
   /** Closes all sockets (4012) after committing what was received, and disposes every timer. Leaves kv, mesh and store open. */
   close(): Promise<void>;
 }

@@ -6,6 +6,7 @@ import type { Changes, Connected, Cursor, Delta, Event, Snapshot } from "@/proto
 import { decideAttach, ReceiverLog } from "@/protocol/log/mod.ts";
 import { limits, parseFrame, relayClient } from "@/protocol/mod.ts";
 import { MeshError } from "@/lib/mesh/types.ts";
+import { withoutFiles } from "@/lib/session/inbox.ts";
 import { callIsolate, type GatewayContext } from "./context.ts";
 import type { LiveState, SessionFrame } from "./topics.ts";
 
@@ -101,7 +102,7 @@ export async function attach(ctx: GatewayContext, request: AttachRequest): Promi
       op,
       sessionId,
       status: "accepted",
-      command,
+      command: withoutFiles(command),
       from,
       at,
     })),

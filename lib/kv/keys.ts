@@ -46,6 +46,8 @@ export const keys = {
     producer: (userId: string, sessionId: string): Key => ["list", userId, sessionId, "producer"],
     /** EndRow: how it ended when someone else than its host says so. */
     end: (userId: string, sessionId: string): Key => ["list", userId, sessionId, "end"],
+    /** SweptRow: what the retention sweep has looked at already. */
+    swept: (userId: string, sessionId: string): Key => ["list", userId, sessionId, "swept"],
     /** number: seq up to which the owner has seen it; valid for the epoch in it (SeenRow). */
     seen: (userId: string, sessionId: string): Key => ["list", userId, sessionId, "seen"],
     /** number: viewers that this isolate serves. Counts only while the isolate lives. */
@@ -57,7 +59,8 @@ export const keys = {
       isolateId,
     ],
   },
-  /** true, expires: a session of this hash was deleted, so a host that was offline then cannot bring it back. */
+  /** DeletedRow: a session of this hash was deleted, so a host or runner that was offline then does not bring it back. */
+  deletedSessions: (): Key => ["deleted_session"],
   deletedSession: (sessionIdHash: string): Key => ["deleted_session", sessionIdHash],
   runner: {
     all: (runnerId: string): Key => ["runner", runnerId],
@@ -79,14 +82,22 @@ export const keys = {
   inbox: {
     /** InboxHead: next number and how many wait. */
     head: (kind: string, id: string): Key => [kind, id, "inbox", "head"],
+    all: (kind: string, id: string): Key => [kind, id, "inbox"],
     waitingAll: (kind: string, id: string): Key => [kind, id, "inbox", "waiting"],
     /** WaitingRow bytes or BlobRef: a command in order of arrival. */
     waiting: (kind: string, id: string, no: number): Key => [kind, id, "inbox", "waiting", no],
     /** OpRow: what became of an op; expires some time after it was settled. */
     op: (kind: string, id: string, op: string): Key => [kind, id, "inbox", "op", op],
+    ops: (kind: string, id: string): Key => [kind, id, "inbox", "op"],
     /** Uint8Array: one part of a large command. */
     blob: (kind: string, id: string, blobId: string, part?: number): Key =>
       part === undefined ? [kind, id, "inbox", "blob", blobId] : [kind, id, "inbox", "blob", blobId, part],
+  },
+  sweep: {
+    /** LeaseRow of the isolate that sweeps now. */
+    lease: (): Key => ["sweep", "lease"],
+    /** SweepRow: how far the sweep is, and when it goes on. */
+    progress: (): Key => ["sweep", "progress"],
   },
   isolate: {
     all: (): Key => ["isolate"],

@@ -33,6 +33,18 @@ export class KvLease<Row extends LeaseRow> {
     await this.#write(null);
   }
 
+  /** Holds as long as this lease was not taken or removed. */
+  get check(): Deno.AtomicCheck {
+    return { key: this.#key, versionstamp: this.#versionstamp };
+  }
+
+  /** Takes the key unless somebody holds it. False: somebody does, or was faster. */
+  async tryAcquire(): Promise<boolean> {
+    const held = await this.#kv.get<LeaseRow>(this.#key);
+    if (held.value !== null && held.value.expiresAt > this.#options.now()) return false;
+    return await this.#write(held);
+  }
+
   /** Extends the lease. False: someone removed or took it, because it had run out; acquire it again to go on. */
   async renew(): Promise<boolean> {
     return await this.#write({ key: this.#key, versionstamp: this.#versionstamp });

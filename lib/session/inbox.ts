@@ -4,6 +4,7 @@ import { keys } from "@/lib/kv/keys.ts";
 import { decodeJson, dropBlob, encodeJson, pack, type Packed, unpack } from "@/lib/kv/packed.ts";
 import { CheckFailedError } from "@/lib/kv/writer.ts";
 import { InboxTargetError } from "./errors.ts";
+import { removeOrphans } from "./orphans.ts";
 import type { OwnerRow } from "./rows.ts";
 import type { StoreContext } from "./store.ts";
 import { InboxFullError, type InboxStore, type InboxTarget } from "./types.ts";
@@ -129,6 +130,57 @@ export class KvInboxStore implements InboxStore {
     throw new Error(`inbox of ${kind} ${id}: ${maxAttempts} attempts were overtaken by others`);
   }
 
+  async withdraw(target: InboxTarget, sessionId: string): Promise<void> {
+    const { kv } = this.#context;
+    const { kind, id, blobKey } = partsOf(target);
+    for (const { op, command } of await this.pending(target)) {
+      if (!("sessionId" in command) || command.sessionId !== sessionId) continue;
+      for (let attempt = 0; attempt < maxAttempts; attempt++) {
+        const [row, head] = await kv.getMany<[OpRow, InboxHead]>([
+          keys.inbox.op(kind, id, op),
+          keys.inbox.head(kind, id),
+        ]);
+        if (row.value?.status !== "accepted" || !head.value) break;
+        const waitingKey = keys.inbox.waiting(kind, id, row.value.no);
+        const { value: packed } = await kv.get<Packed>(waitingKey);
+        const atomic = kv.atomic()
+          .check(row, head)
+          .delete(row.key)
+          .set(head.key, { ...head.value, waiting: Math.max(0, head.value.waiting - 1) })
+          .delete(waitingKey);
+        if (packed && !(packed instanceof Uint8Array)) atomic.mutate(...dropBlob(packed, blobKey));
+        if ((await atomic.commit()).ok) break;
+      }
+    }
+  }
+
+  async sweep(target: InboxTarget): Promise<{ puts: number; isEmpty: boolean }> {
+    const { kv, now } = this.#context;
+    const { kind, id, blobKey } = partsOf(target);
+    const headKey = keys.inbox.head(kind, id);
+    const { value: head } = await kv.get<InboxHead>(headKey);
+    if (!head) return { puts: 0, isEmpty: true };
+    if (head.waiting > 0) await this.pending(target);
+    let left = 0;
+    const stale: Deno.KvKey[] = [];
+    for await (const { key, value } of kv.list<OpRow>({ prefix: keys.inbox.ops(kind, id) }, { batchSize: 500 })) {
+      if (value.status !== "accepted" && value.at + settledMs <= now()) stale.push(key);
+      else left++;
+    }
+    // A settled op never changes again, so nothing has to be checked.
+    for (let at = 0; at < stale.length; at += 500) {
+      const atomic = kv.atomic();
+      for (const key of stale.slice(at, at + 500)) atomic.delete(key);
+      await atomic.commit();
+    }
+    await removeOrphans(kv, {
+      blobs: blobKey,
+      fence: headKey,
+      refOf: async (owner) => (await kv.get<Packed>(keys.inbox.waiting(kind, id, Number(owner)))).value,
+    });
+    return { puts: head.nextNo - 1, isEmpty: left === 0 };
+  }
+
   async status(target: InboxTarget, op: string): Promise<CommandStatus | null> {
     const { kind, id } = partsOf(target);
     const { value } = await this.#context.kv.get<OpRow>(keys.inbox.op(kind, id, op));
@@ -164,6 +216,12 @@ function statusFrom(op: string, row: OpRow, command?: DeliveredCommand): Command
     at: row.at,
     ...(row.sessionId === undefined ? {} : { sessionId: row.sessionId }),
     ...(row.reason === undefined ? {} : { reason: row.reason }),
-    ...(command === undefined ? {} : { command: command.command }),
+    ...(command === undefined ? {} : { command: withoutFiles(command.command) }),
   };
+}
+
+/** The command as it is shown while it waits: attachments by name, without what is in them. */
+export function withoutFiles(command: DeliveredCommand["command"]): DeliveredCommand["command"] {
+  if (command.kind !== "prompt" || command.attachments === undefined) return command;
+  return { ...command, attachments: command.attachments.map(({ data: _, ...named }) => named) };
 }

@@ -11,7 +11,7 @@ import { CheckFailedError, type KvWriter } from "@/lib/kv/writer.ts";
 import { EntryTooLargeError, IndexConflictError, LogGapError, LogQueueFullError } from "./errors.ts";
 import type { EntryBlobRef, HeadRow, MetaRow, PackedEntry } from "./rows.ts";
 import { summaryOf } from "./rows.ts";
-import { newestPageStart, type StoredEntry, storedOf, trimStep } from "./trim.ts";
+import { newestPageStart, type StoredEntry, storedOf, trimStep, trimTo } from "./trim.ts";
 import { type ProducerLease, StaleEpochError } from "./types.ts";
 
 /** Entries that a writer remembers. */
@@ -24,8 +24,6 @@ const sliceDeletes = 80;
 /** Records that may wait in one session's writer: twice what a producer may have unacknowledged. */
 const maxWaitingRecords = 2 * limits.unackedRecords;
 
-/** A log over its retention is trimmed down to this part of it, so that trimming is not for every commit. */
-const trimTo = 0.9;
 /** How often a commit begins again because a sweep trimmed the log meanwhile. A sweep makes a few steps, never this many. */
 const maxHeadMoves = 50;
 

@@ -75,6 +75,21 @@ export interface EndRow {
   end: SessionEnd;
 }
 
+/** What the retention sweep found at its last visit, so that it does not look again at what cannot have changed. */
+export interface SweptRow {
+  /** Of the producer whose leftovers were looked for; a crash is followed by another, or by a session that stays quiet. */
+  producerEpoch: number;
+  wasQuiet: boolean;
+  /** Commands that were ever put into the inbox when it held nothing any more. */
+  inboxNo: number;
+}
+
+/** A session was deleted by its owner. */
+export interface DeletedRow {
+  /** When, in ms. */
+  at: number;
+}
+
 export interface SeenRow {
   epoch: number;
   seq: number;
@@ -136,6 +151,7 @@ export interface ListedRows {
   producer?: ProducerRow;
   end?: EndRow;
   seen?: SeenRow;
+  swept?: SweptRow;
   /** Viewers per isolate. */
   viewers: Map<string, number>;
 }

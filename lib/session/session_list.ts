@@ -5,6 +5,7 @@ import { keys } from "@/lib/kv/keys.ts";
 import { encodeJson } from "@/lib/kv/packed.ts";
 import { SessionExistsError } from "./errors.ts";
 import {
+  type DeletedRow,
   emptyHead,
   endOf,
   type HeadRow,
@@ -19,8 +20,8 @@ import { runnerNames } from "./runners.ts";
 import type { IsLive, StoreContext } from "./store.ts";
 import type { SessionListStore } from "./types.ts";
 
-/** How long a deleted session's host is kept from bringing it back. */
-const tombstoneMs = 30 * 24 * 60 * 60 * 1000;
+/** How long a deleted session's host is kept from bringing it back, and its runner is told to remove what it keeps. */
+export const tombstoneMs = 365 * 24 * 60 * 60 * 1000;
 
 /** Key of the tombstone of a session: by hash, so that deleting removes every trace of the id. */
 export async function deletedKey(sessionId: string): Promise<Deno.KvKey> {
@@ -96,7 +97,7 @@ export class KvListStore implements SessionListStore {
   }
 
   async delete(userId: string, sessionId: string): Promise<boolean> {
-    const { kv } = this.#context;
+    const { kv, now } = this.#context;
     const ownerKey = keys.session.owner(sessionId);
     const tombstone = await deletedKey(sessionId);
     for (;;) {
@@ -106,16 +107,71 @@ export class KvListStore implements SessionListStore {
       const result = await kv.atomic()
         .check(owner)
         .set(ownerKey, { ...owner.value, isDeleting: true } satisfies OwnerRow)
-        .set(tombstone, true, { expireIn: tombstoneMs })
+        .set(tombstone, { at: now() } satisfies DeletedRow, { expireIn: tombstoneMs })
         .delete(keys.list.static(userId, sessionId))
         .commit();
       if (result.ok) break;
     }
-    await deleteRange(kv, { prefix: keys.list.session(userId, sessionId) });
-    // The owner row goes last, so that a deletion that was cut short can be asked for again.
-    await deleteRange(kv, { prefix: keys.session.all(sessionId), end: ownerKey });
-    await deleteRange(kv, { prefix: keys.session.all(sessionId) });
+    await this.#removeRows(userId, sessionId);
     return true;
+  }
+
+  async forget(userId: string, sessionId: string, ownerVersion: string): Promise<boolean> {
+    const { kv } = this.#context;
+    const ownerKey = keys.session.owner(sessionId);
+    const { value } = await kv.get<OwnerRow>(ownerKey);
+    if (value?.userId !== userId) return false;
+    const result = await kv.atomic()
+      .check({ key: ownerKey, versionstamp: ownerVersion })
+      .set(ownerKey, { ...value, isDeleting: true } satisfies OwnerRow)
+      .delete(keys.list.static(userId, sessionId))
+      .commit();
+    if (result.ok) await this.#removeRows(userId, sessionId);
+    return result.ok;
+  }
+
+  async finishDeletion(userId: string, sessionId: string): Promise<boolean> {
+    const { kv } = this.#context;
+    const [owner, fixed] = await kv.getMany<[OwnerRow, StaticRow]>([
+      keys.session.owner(sessionId),
+      keys.list.static(userId, sessionId),
+    ]);
+    if (fixed.value !== null || (owner.value !== null && !owner.value.isDeleting)) return false;
+    await this.#removeRows(userId, sessionId);
+    return true;
+  }
+
+  async deletedOf(sessionIds: readonly string[]): Promise<string[]> {
+    const tombstones = await Promise.all(sessionIds.map(deletedKey));
+    const deleted: string[] = [];
+    for (let at = 0; at < tombstones.length; at += 10) {
+      const rows = await this.#context.kv.getMany<DeletedRow[]>(tombstones.slice(at, at + 10));
+      for (const [offset, { value }] of rows.entries()) if (value !== null) deleted.push(sessionIds[at + offset]!);
+    }
+    return deleted;
+  }
+
+  /**
+   * Removes every row of a session whose owner row says `isDeleting`, that row last and with what lists hold of it: a deletion
+   * that is cut short anywhere can be asked for again, and the sweep finds it by its rows in the list.
+   */
+  async #removeRows(userId: string, sessionId: string): Promise<void> {
+    const { kv } = this.#context;
+    const ownerKey = keys.session.owner(sessionId);
+    await deleteRange(kv, { prefix: keys.session.all(sessionId), end: ownerKey });
+    for (;;) {
+      const owner = await kv.get<OwnerRow>(ownerKey);
+      // Gone: another isolate was faster, and the session may even have begun anew.
+      if (owner.value !== null && !owner.value.isDeleting) return;
+      const atomic = kv.atomic().check(owner).delete(ownerKey);
+      let rows = 0;
+      const prefix = keys.list.session(userId, sessionId);
+      for await (const { key } of kv.list({ prefix }, { limit: 500 })) {
+        atomic.delete(key);
+        rows++;
+      }
+      if ((await atomic.commit()).ok && rows < 500) return;
+    }
   }
 
   async markSeen(userId: string, sessionId: string, seq: number): Promise<void> {
@@ -146,15 +202,7 @@ export class KvListStore implements SessionListStore {
   }
 
   async #read(prefix: Deno.KvKey): Promise<Map<string, ListedRows>> {
-    const sessions = new Map<string, ListedRows>();
-    for await (const { key, value } of this.#context.kv.list<unknown>({ prefix }, { batchSize: 500 })) {
-      const sessionId = key[2] as string;
-      let rows = sessions.get(sessionId);
-      if (!rows) sessions.set(sessionId, rows = { viewers: new Map() });
-      if (key[3] === "viewers") rows.viewers.set(key[4] as string, value as number);
-      else Object.assign(rows, { [key[3] as string]: value });
-    }
-    return sessions;
+    return await readListed(this.#context.kv, prefix);
   }
 
   /** Removes the counts that dead isolates left behind. */
@@ -164,4 +212,17 @@ export class KvListStore implements SessionListStore {
       this.#context.inBackground(this.#context.kv.delete(keys.list.viewers(userId, sessionId, isolateId)));
     }
   }
+}
+
+/** What lists hold of the sessions under `prefix` (of a user, or of one session), by session id. */
+export async function readListed(kv: Deno.Kv, prefix: Deno.KvKey): Promise<Map<string, ListedRows>> {
+  const sessions = new Map<string, ListedRows>();
+  for await (const { key, value } of kv.list<unknown>({ prefix }, { batchSize: 500 })) {
+    const sessionId = key[2] as string;
+    let rows = sessions.get(sessionId);
+    if (!rows) sessions.set(sessionId, rows = { viewers: new Map() });
+    if (key[3] === "viewers") rows.viewers.set(key[4] as string, value as number);
+    else Object.assign(rows, { [key[3] as string]: value });
+  }
+  return sessions;
 }

@@ -7,6 +7,8 @@ import { keys } from "@/lib/kv/keys.ts";
 import { type BlobRef, decodeJson, dropBlob } from "@/lib/kv/packed.ts";
 import type { HeadRow, PackedEntry } from "./rows.ts";
 
+/** A log or user over its bytes is trimmed down to this part of them, so that trimming is not for every record. */
+export const trimTo = 0.9;
 /** Rows deleted by one step, parts of blobs included: with its head it fits into one commit. */
 const stepDeletes = 400;
 

@@ -100,8 +100,20 @@ export interface SessionListStore {
   info(userId: string, sessionId: string): Promise<SessionInfo | null>;
   /** All sessions of a user, newest activity first. */
   list(userId: string): Promise<SessionInfo[]>;
-  /** Removes a session and every row that belongs to it. */
+  /**
+   * Removes a session and every row that belongs to it, for good: for a year its host cannot register it again, and `deletedOf`
+   * knows it.
+   */
   delete(userId: string, sessionId: string): Promise<boolean>;
+  /**
+   * As `delete`, for retention: only while the owner row has this versionstamp (no host registered meanwhile), and nothing keeps the
+   * session from coming back with its whole journal when its host should register again.
+   */
+  forget(userId: string, sessionId: string, ownerVersion: string): Promise<boolean>;
+  /** Removes what a deletion that was cut short left; false when the session was not being deleted. */
+  finishDeletion(userId: string, sessionId: string): Promise<boolean>;
+  /** Those of the ids whose sessions were deleted by their owner. */
+  deletedOf(sessionIds: readonly string[]): Promise<string[]>;
   /** Remembers up to which seq the user has seen a session. */
   markSeen(userId: string, sessionId: string, seq: number): Promise<void>;
   /** Tells how many viewers this isolate serves; counted in SessionInfo.viewerCount while the isolate lives. */
@@ -123,6 +135,13 @@ export interface InboxStore {
     status: "applied" | "rejected" | "expired",
     reason?: string,
   ): Promise<CommandStatus | null>;
+  /** Removes the waiting commands that name a session, as if they had never been put: it was deleted. */
+  withdraw(target: InboxTarget, sessionId: string): Promise<void>;
+  /**
+   * Expires what is past its time, forgets outcomes that were kept long enough, and removes what a crash left of large commands.
+   * `puts`: how many commands were ever put. `isEmpty`: no row but that count is left.
+   */
+  sweep(target: InboxTarget): Promise<{ puts: number; isEmpty: boolean }>;
   /** Status of an op of this target: waiting or settled (kept for 24 h); null when unknown. */
   status(target: InboxTarget, op: string): Promise<CommandStatus | null>;
 }
