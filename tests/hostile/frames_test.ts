@@ -148,19 +148,24 @@ Deno.test("hostile frames on every namespace", async (t) => {
 
     await t.step(`${namespace}: what is not a message is a bad_frame, and the socket stays`, async () => {
       await using peer = await open();
+      const before = await hub.metric("perch_frames_refused_total", "bad_frame");
       for (const text of ["{", "", "null", "5", '"register"', "[[]]", '{"type":5}', "[".repeat(100_000), "\u0000"]) {
         peer.socket.send(text);
         assert.equal((await peer.next("error")).code, "bad_frame", JSON.stringify(text.slice(0, 20)));
       }
       peer.socket.send(new Uint8Array([1, 2, 3]));
       assert.match((await peer.next("error", (error) => error.code === "bad_frame")).message, /binary/);
+      assert.equal(await hub.metric("perch_frames_refused_total", "bad_frame"), before + 10);
       await assertAlive(peer);
     });
 
-    await t.step(`${namespace}: unknown types are ignored, also those of every object`, async () => {
+    await t.step(`${namespace}: unknown types are ignored and counted, also names that every object has`, async () => {
       await using peer = await open();
-      for (const type of ["format_disk", "__proto__", "constructor", "toString", ""]) peer.send({ type });
+      const before = await hub.metric("perch_unknown_types_total", namespace);
+      const types = ["format_disk", "__proto__", "constructor", "toString", ""];
+      for (const type of types) peer.send({ type });
       await assertAlive(peer);
+      assert.equal(await hub.metric("perch_unknown_types_total", namespace), before + types.length);
       assert.deepEqual(peer.received.filter(({ type }) => type === "error"), []);
     });
 

@@ -70,6 +70,8 @@ Deno.test("a viewer that stops reading is cut down to fresh state, and its neigh
   assert.equal(neighbour.counts.connects, 1);
   assert.equal((await hub.health())?.status, "ok");
 
+  assert.equal(await hub.metric("perch_viewers_slow_total"), 1);
+
   slow.pace = null;
   asleep.resolve();
   await changes.until(() => timeline.cursor?.seq === host.lastSeq, "everything at the slow viewer");

@@ -1,5 +1,5 @@
 /** A plain TCP balancer: connections go to the backends in turn, whoever makes them; one that refuses is skipped. */
-import { closeQuietly, readAll, writeAll } from "./pipe.ts";
+import { closeQuietly, readAll, sendAtOnce, writeAll } from "./pipe.ts";
 
 export class Balancer implements AsyncDisposable {
   readonly #listener: Deno.TcpListener;
@@ -31,13 +31,14 @@ export class Balancer implements AsyncDisposable {
     await Promise.all(running);
   }
 
-  async #join(client: Deno.Conn): Promise<void> {
+  async #join(client: Deno.TcpConn): Promise<void> {
     this.#open.add(client);
     const pair = [client];
     try {
       const server = await this.#connect();
       if (server === null) return;
       pair.push(server);
+      sendAtOnce(client, server);
       this.#open.add(server);
       // Whichever side ends, the other is ended too.
       await Promise.race([
@@ -53,7 +54,7 @@ export class Balancer implements AsyncDisposable {
   }
 
   /** The next backend that takes the connection; null when none does. */
-  async #connect(): Promise<Deno.Conn | null> {
+  async #connect(): Promise<Deno.TcpConn | null> {
     const ports = this.#ports();
     for (let tried = 0; tried < ports.length; tried++) {
       const port = ports[this.#turn++ % ports.length]!;

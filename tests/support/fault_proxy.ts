@@ -1,5 +1,5 @@
 /** A TCP proxy that misbehaves as networks do: it swallows bytes, holds them back, and breaks connections at a given byte. */
-import { closeQuietly, readAll, writeAll } from "./pipe.ts";
+import { closeQuietly, readAll, sendAtOnce, writeAll } from "./pipe.ts";
 
 export type Direction = "up" | "down";
 
@@ -109,15 +109,16 @@ export class FaultProxy implements AsyncDisposable {
     await Promise.all(running);
   }
 
-  async #join(client: Deno.Conn): Promise<void> {
+  async #join(client: Deno.TcpConn): Promise<void> {
     this.connections++;
     const breakAt = this.#breakAt?.() ?? Infinity;
-    let server: Deno.Conn;
+    let server: Deno.TcpConn;
     try {
       server = await Deno.connect({ hostname: "127.0.0.1", port: this.#target() });
     } catch {
       return closeQuietly(client);
     }
+    sendAtOnce(client, server);
     const link: Link = { client, server, bytes: 0 };
     this.#links.add(link);
     const endServer = async () => {

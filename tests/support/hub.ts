@@ -90,6 +90,15 @@ export class HubClient implements HubAddress {
     }
   }
 
+  /** A counter of /metrics, summed over isolates; 0 while it was never touched. `label`: the value of its one label. */
+  async metric(name: string, label?: string): Promise<number> {
+    const response = await this.fetch("/metrics", { headers: { authorization: `Bearer ${this.apiKey}` } });
+    const lines = (await response.text()).split("\n").filter((line) =>
+      line.startsWith(`${name}{`) && (label === undefined || line.includes(`="${label}"`))
+    );
+    return lines.reduce((sum, line) => sum + Number(line.split(" ").at(-1)), 0);
+  }
+
   /** A request with the first person's cookie and the hub's own Origin, unless `init` says otherwise. */
   fetch(path: string, init: RequestInit & { person?: Person } = {}): Promise<Response> {
     const { person = this.person, ...rest } = init;
