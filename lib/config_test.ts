@@ -16,13 +16,25 @@ Deno.test("defaults: loopback, port 7700, one isolate, embedded database below t
     drainMs: 5_000,
     metricsToken: undefined,
     isProxyTrusted: false,
+    retention: { sessionBytes: 64 * 2 ** 20, userBytes: 2 ** 30, idleMs: 30 * 86_400_000, forgetMs: 365 * 86_400_000 },
   });
+  assert.deepEqual(
+    readEnvironment({
+      PERCH_RETENTION_SESSION_MB: "0.5",
+      PERCH_RETENTION_USER_MB: "0",
+      PERCH_RETENTION_DAYS: "7",
+      PERCH_RETENTION_FORGET_DAYS: "0",
+    }).retention,
+    { sessionBytes: 2 ** 19, userBytes: Infinity, idleMs: 7 * 86_400_000, forgetMs: Infinity },
+  );
 });
 
 Deno.test("an unusable variable is named with its value and what was expected", () => {
   const cases = {
     PERCH_PORT: ["http", "number"],
     PERCH_ISOLATES: ["0", "at least 1"],
+    PERCH_RETENTION_DAYS: ["soon", "number"],
+    PERCH_RETENTION_USER_MB: ["-1", "0 means no bound"],
     PERCH_OPEN_SIGNUP: ["yes", '"1" or "0"'],
     PERCH_PUBLIC_URL: ["perch.example", "http"],
     PERCH_LOG_LEVEL: ["verbose", '"warning"'],

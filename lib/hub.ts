@@ -1,7 +1,7 @@
 /** One isolate's hub: the gateways over one store and one mesh. main.ts composes it. */
 import { Counters } from "@/lib/counters.ts";
 import { Gateways } from "@/lib/gateway/mod.ts";
-import type { UserTopicMessage } from "@/lib/gateway/topics.ts";
+import type { SessionTopicMessage, UserTopicMessage } from "@/lib/gateway/topics.ts";
 import { createLog, type Log } from "@/lib/log.ts";
 import type { Mesh } from "@/lib/mesh/types.ts";
 import { HubMetrics } from "@/lib/metrics.ts";
@@ -110,6 +110,10 @@ export function openHub<Auth extends Authenticator>(options: HubOptions<Auth>): 
     },
     beginDrain: () => gateways.beginDrain(),
     drain: (maxMs) => gateways.drain(maxMs),
+    sessionGone(userId, sessionId) {
+      mesh.publish(`session:${sessionId}`, { type: "deleted" } satisfies SessionTopicMessage);
+      gateways.context.hints.sessionStatus(userId, sessionId);
+    },
     async close() {
       metrics[Symbol.dispose]();
       await gateways.close();
