@@ -80,15 +80,18 @@ export class Accounts {
    */
   async setUp(token: string, input: AccountInput): Promise<void> {
     const kv = this.#tables.kv;
-    const [first, setup] = await kv.getMany<[string, string[]]>([FIRST_KEY, SETUP_KEY]);
-    if (first.value !== null) throw alreadySetUp();
-    if (!setup.value?.includes(sha256(token))) throw setupTokenInvalid();
-    const checked = checkAccount(input);
-    const passwordHash = await this.#hash(checked.password);
-    const commit = this.#tables.begin().check(first).check(setup).delete(SETUP_KEY);
-    const user = stageAccount(commit, checked, passwordHash);
-    if (await commit.set(FIRST_KEY, user.id).commit()) return;
-    throw await this.firstUserId() !== null ? alreadySetUp() : setupTokenInvalid();
+    let passwordHash: string | null = null;
+    for (;;) {
+      const [first, setup] = await kv.getMany<[string, string[]]>([FIRST_KEY, SETUP_KEY]);
+      if (first.value !== null) throw alreadySetUp();
+      if (!setup.value?.includes(sha256(token))) throw setupTokenInvalid();
+      const checked = checkAccount(input);
+      passwordHash ??= await this.#hash(checked.password);
+      const commit = this.#tables.begin().check(first).check(setup).delete(SETUP_KEY);
+      const user = stageAccount(commit, checked, passwordHash);
+      // A failed check: somebody else was first, or another process of a cluster that starts issued its link.
+      if (await commit.set(FIRST_KEY, user.id).commit()) return;
+    }
   }
 
   /**

@@ -1,6 +1,6 @@
 /** Three real hub processes on one denokv, behind a balancer that sends each connection to the next of them. */
 import { Balancer } from "../support/balancer.ts";
-import { Denokv, freePort } from "../support/denokv.ts";
+import { Denokv, findDenokv, freePort } from "../support/denokv.ts";
 import { FaultProxy } from "../support/fault_proxy.ts";
 import { HubClient, HubProcess, setUp } from "../support/hub.ts";
 
@@ -30,7 +30,7 @@ export class Cluster implements AsyncDisposable {
   static async start(denokvProgram: string, { size = 3 }: ClusterOptions = {}): Promise<Cluster> {
     const denokv = await Denokv.start(denokvProgram);
     const kvProxy = new FaultProxy(() => denokv.port);
-    const env = { PERCH_KV_URL: kvProxy.url, DENO_KV_ACCESS_TOKEN: denokv.token };
+    const env = { PERCH_KV_URL: denokv.url, DENO_KV_ACCESS_TOKEN: denokv.token };
     const hubs: HubProcess[] = [];
     for (let i = 0; i < size; i++) {
       hubs.push(new HubProcess(await Deno.makeTempDir({ prefix: "perch-hub-" }), { env }));
@@ -54,4 +54,11 @@ export class Cluster implements AsyncDisposable {
     await this.kvProxy[Symbol.asyncDispose]();
     await this.denokv[Symbol.asyncDispose]();
   }
+}
+
+const denokvProgram = await findDenokv();
+
+/** A test that needs a denokv. Without one it is left out, which findDenokv has said. */
+export function clusterTest(name: string, body: (program: string, t: Deno.TestContext) => Promise<void>): void {
+  if (denokvProgram !== null) Deno.test(name, (t) => body(denokvProgram, t));
 }
