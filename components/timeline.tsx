@@ -63,8 +63,9 @@ export function Timeline({ children }: { children?: ComponentChildren }): JSX.El
     reader.lastTop = box.scrollTop;
     const window = layout.visible(box.scrollTop - offset, box.clientHeight, MARGIN_PX) ?? { first: 0, last: -1 };
     const before = shown.peek();
+    // Rows that stay are placed now, with the window: those that come are placed when they are there.
+    for (const row of column.current.children) positionRow(row as HTMLElement, layout);
     if (before.first !== window.first || before.last !== window.last) shown.value = window;
-    else for (const row of column.current.children) positionRow(row as HTMLElement, layout);
     const seen = layout.visible(box.scrollTop - offset, box.clientHeight, 0);
     const was = visible.peek();
     if (seen && (seen.first !== was.first || seen.last !== was.last)) visible.value = seen;
