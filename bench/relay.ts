@@ -14,7 +14,7 @@ import { compared, median, percentile, type Result } from "./report.ts";
 const VIEWER_COUNTS = [1, 20, 100];
 /** Rate at which latencies are measured. */
 const OFFERED_PER_S = 500;
-const WARM_UP_MS = 400;
+const WARM_UP_MS = 300;
 /** At the offered rate there is little to warm up with, and the viewers' attachment is still being told to others. */
 const LATENCY_WARM_UP_MS = 1_000;
 
@@ -27,7 +27,7 @@ interface Plan {
 }
 
 const quickPlan: Plan = { baselineRuns: 1, hubRuns: 2, runMs: 900, latencyMs: 2_000 };
-const fullPlan: Plan = { baselineRuns: 2, hubRuns: 5, runMs: 3_000, latencyMs: 8_000 };
+const fullPlan: Plan = { baselineRuns: 4, hubRuns: 9, runMs: 3_000, latencyMs: 8_000 };
 
 /** Runs the bench and gives its results. What happens meanwhile is told on stderr. */
 export async function relay(options: { isQuick: boolean }): Promise<Result[]> {

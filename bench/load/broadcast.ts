@@ -6,6 +6,8 @@ import { MARK, type MessageStream } from "./stream.ts";
 
 /** Messages that may be under way to the slowest viewer: enough that no server waits for the load. */
 const WINDOW_MESSAGES = 2_048;
+/** Messages that one producer sends at most: a hub lets no host send more in one go (limits.relayBurstMessages). */
+const MAX_MESSAGES = limits.relayBurstMessages * 0.9;
 /** Pause of all viewers between two reads while throughput is measured, so that the load does not measure itself. */
 const READ_PAUSE_MS = 1;
 /** Longest time without any progress. */
@@ -48,6 +50,7 @@ export class Broadcast {
   #isPumpPlanned = false;
   #isPumping = false;
   #sentAtMs: number[] = [];
+  #onUsedUp = () => {};
 
   constructor(parts: BroadcastParts) {
     this.#parts = parts;
@@ -63,7 +66,7 @@ export class Broadcast {
     });
   };
 
-  /** Deliveries per second over `durationMs`, sending as fast as the window allows. */
+  /** Deliveries per second over `durationMs`, or until all messages are used up, sending as fast as the window allows. */
   async throughput(durationMs: number): Promise<number> {
     this.#isPumping = true;
     const pace = sharedPause(READ_PAUSE_MS);
@@ -71,7 +74,12 @@ export class Broadcast {
     const from = this.#deliveries();
     const startMs = performance.now();
     this.#pump();
-    await this.#watched(durationMs);
+    const usedUp = Promise.withResolvers<void>();
+    this.#onUsedUp = usedUp.resolve;
+    const timer = setTimeout(usedUp.resolve, durationMs);
+    await usedUp.promise;
+    clearTimeout(timer);
+    this.#check();
     const rate = (this.#deliveries() - from) / (performance.now() - startMs) * 1_000;
     this.#isPumping = false;
     await this.#drained();
@@ -125,8 +133,11 @@ export class Broadcast {
     const frames: Uint8Array[] = [];
     const room = WINDOW_MESSAGES - (this.#sent - this.#slowest());
     const acked = ackedRecords?.() ?? Infinity;
-    while (frames.length < room && this.#sentRecords - acked < limits.unackedRecords) frames.push(this.#nextFrame());
+    while (frames.length < room && this.#sent < MAX_MESSAGES && this.#sentRecords - acked < limits.unackedRecords) {
+      frames.push(this.#nextFrame());
+    }
     if (frames.length > 0) producer.send(...frames);
+    if (this.#sent >= MAX_MESSAGES) this.#onUsedUp();
   }
 
   #slowest(): number {
@@ -153,11 +164,6 @@ export class Broadcast {
       await new Promise((resolve) => setTimeout(resolve, 5));
     }
     if (this.#slowest() > this.#sent) throw new Error("a viewer got more messages than were sent");
-  }
-
-  async #watched(durationMs: number): Promise<void> {
-    await new Promise((resolve) => setTimeout(resolve, durationMs));
-    this.#check();
   }
 
   #check(): void {
