@@ -2,7 +2,7 @@
 import * as z from "zod";
 import { AgentInfo, FileResult, limits } from "@/protocol/mod.ts";
 import { callIsolate, type GatewayContext, GatewayError } from "@/lib/gateway/context.ts";
-import { REQUEST_TIMEOUT_MS } from "@/lib/gateway/live_runner.ts";
+import { REQUEST_TIMEOUT_MS } from "@/lib/gateway/questions.ts";
 import type { RunnerQuestion } from "@/lib/gateway/topics.ts";
 import { requireRunner } from "@/lib/hub_sessions.ts";
 import { errorText } from "@/lib/log.ts";

@@ -53,6 +53,7 @@ export const metricTable = {
     kind: "counter",
     help: "Viewers that attached again because messages between isolates were lost",
   },
+  history_pages: { kind: "counter", help: "Pages of trimmed entries that runners gave" },
   commands_accepted: { kind: "counter", help: "Commands stored in an inbox" },
   commands_settled: { kind: "counter", label: "status", help: "Commands settled by a receipt or expired" },
   mesh_peers: { kind: "gauge", help: "Other isolates known" },

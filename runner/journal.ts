@@ -12,6 +12,7 @@
  */
 import type { SessionMeta, WireEntry } from "@/protocol/mod.ts";
 import { readAllSync, readFullSync, writeAllSync, writeFileAtomic } from "./atomic_file.ts";
+import { historyPage, type JournalPage } from "./history.ts";
 import { asRecord, type EntryRef, JournalIndex, type LineSpan, streamText } from "./journal_index.ts";
 import { decodeLine, decodeLineJson, encodeLine, JournalLine, lineJson } from "./journal_line.ts";
 
@@ -150,6 +151,11 @@ export class Journal {
     if (open) return open.entry;
     const ref = this.index.entries.get(id);
     return ref && this.#readEntry(ref);
+  }
+
+  /** A page of the timeline, each entry as of its last record; see historyPage. */
+  history(before: number, limit: number): JournalPage {
+    return historyPage(this.index.timeline(), (ref) => this.#readRecordEntry(ref), before, limit);
   }
 
   /** The hub has committed everything up to `seq`: those records will not be asked for again. Compacts when that pays. */

@@ -2,6 +2,7 @@
 import {
   type CommandResult,
   type DeliveredCommand,
+  type HistoryPage,
   parseFrame,
   PROTOCOL_VERSION,
   type Register,
@@ -119,6 +120,17 @@ export class RelayLink {
       case "command":
         this.#onCommand(message);
         return;
+      case "load_history": {
+        const { requestId, sessionId, before, limit } = message;
+        const page: HistoryPage = {
+          type: "history_page",
+          requestId,
+          sessionId,
+          ...log.journal.history(before, limit),
+        };
+        this.#socket.send(JSON.stringify(page));
+        return;
+      }
       case "session_expired":
         this.#socket.close();
         this.#disconnected();

@@ -3,26 +3,18 @@ import { closeCodes, type DeliveredCommand } from "@/protocol/mod.ts";
 import type { RunnerLease } from "@/lib/session/types.ts";
 import type { Connection } from "./connection.ts";
 import type { GatewayContext } from "./context.ts";
-import type { MeshCalls, RunnerQuestion } from "./topics.ts";
+import { Questions, type Reply, unavailable } from "./questions.ts";
+import type { RunnerQuestion } from "./topics.ts";
 
-/** How long a runner may take to answer. */
-export const REQUEST_TIMEOUT_MS = 15_000;
-/** Questions to one runner that may be under way at once. */
-const MAX_REQUESTS = 64;
-
-type RunnerAnswer = MeshCalls["runner_request"]["answer"];
-
-interface PendingRequest {
-  answers: "file_result" | "agents_list";
-  timer: ReturnType<typeof setTimeout>;
-  settle(answer: RunnerAnswer): void;
-}
+/** The type of the answer to each question. */
+const answerTypes = { list_files: "file_result", list_agents: "agents_list", load_history: "history_page" } as const;
+type AnswerType = (typeof answerTypes)[RunnerQuestion["type"]];
 
 export class LiveRunner {
   readonly lease: RunnerLease;
   readonly connection: Connection;
   readonly #ctx: GatewayContext;
-  readonly #requests = new Map<string, PendingRequest>();
+  readonly #questions = new Questions("the runner");
   #isOver = false;
 
   constructor(ctx: GatewayContext, lease: RunnerLease, connection: Connection) {
@@ -39,34 +31,20 @@ export class LiveRunner {
   }
 
   /** Asks the runner. Resolves within REQUEST_TIMEOUT_MS, never rejects. */
-  ask(question: RunnerQuestion): Promise<RunnerAnswer> {
+  ask(question: RunnerQuestion): Promise<Reply> {
     if (this.#isOver) return Promise.resolve(unavailable("the runner is not connected"));
-    if (this.#requests.size >= MAX_REQUESTS) {
-      return Promise.resolve(unavailable(`${MAX_REQUESTS} questions wait for this runner already; try again`));
-    }
-    const requestId = crypto.randomUUID();
-    return new Promise((resolve) => {
-      const settle = (answer: RunnerAnswer) => {
-        clearTimeout(timer);
-        this.#requests.delete(requestId);
-        resolve(answer);
-      };
-      const timer = setTimeout(
-        () => settle(unavailable(`the runner did not answer within ${REQUEST_TIMEOUT_MS / 1000} s`)),
-        REQUEST_TIMEOUT_MS,
-      );
-      const answers = question.type === "list_files" ? "file_result" : "agents_list";
-      this.#requests.set(requestId, { answers, timer, settle });
-      this.connection.send({ ...question, requestId });
-    });
+    const send = (requestId: string) => this.connection.send({ ...question, requestId });
+    return this.#questions.ask(answerTypes[question.type], send);
   }
 
   /** Takes an answer. False: nothing waits for it (it came too late, or twice). */
-  answer(message: { type: "file_result" | "agents_list"; requestId: string }): boolean {
-    const request = this.#requests.get(message.requestId);
-    if (request?.answers !== message.type) return false;
-    request.settle({ ok: true, answer: message });
-    return true;
+  answer(message: { type: AnswerType; requestId: string }): boolean {
+    return this.#questions.answer(message);
+  }
+
+  /** A session of this runner was deleted: it is to stop its host and to remove what it keeps. */
+  sessionDeleted(sessionId: string): void {
+    if (!this.#isOver) this.connection.send({ type: "session_deleted", sessionId });
   }
 
   /** A newer registration took over. The socket is closed unless it is `successor`'s. */
@@ -95,12 +73,8 @@ export class LiveRunner {
     if (this.#isOver) return;
     this.#isOver = true;
     this.#ctx.counters.move("live_runners", "", -1);
-    for (const request of [...this.#requests.values()]) request.settle(unavailable("the runner went offline"));
+    this.#questions.end();
     const { liveRunners } = this.#ctx;
     if (liveRunners.get(this.lease.runnerId) === this) liveRunners.delete(this.lease.runnerId);
   }
-}
-
-function unavailable(message: string): RunnerAnswer {
-  return { ok: false, code: "unavailable", message };
 }

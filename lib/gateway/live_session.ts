@@ -1,5 +1,5 @@
 /** A session whose host is connected to this isolate: what it sent goes to viewers at once and to KV in the background. */
-import { closeCodes, type DeliveredCommand, type Delta, type Event, limits } from "@/protocol/mod.ts";
+import { closeCodes, type DeliveredCommand, type Delta, type Event, type HistoryPage, limits } from "@/protocol/mod.ts";
 import { ReceiverLog } from "@/protocol/log/mod.ts";
 import { errorText } from "@/lib/log.ts";
 import { EntryTooLargeError, IndexConflictError, LogGapError } from "@/lib/session/errors.ts";
@@ -7,6 +7,7 @@ import type { Slot } from "@/lib/counters.ts";
 import { type ProducerLease, StaleEpochError } from "@/lib/session/types.ts";
 import type { Connection, FrameText } from "./connection.ts";
 import type { GatewayContext } from "./context.ts";
+import { Questions, type Reply, unavailable } from "./questions.ts";
 import type { LiveState, SessionFrame } from "./topics.ts";
 
 /** Held until committed. A host keeps within limits.unackedRecords and unackedBytes; one frame more may be underway. */
@@ -48,6 +49,7 @@ export class LiveSession {
   #commits: Promise<void> | null = null;
   #retry: { timer: ReturnType<typeof setTimeout>; wake: () => void } | null = null;
   #isOutage = false;
+  readonly #questions = new Questions("the session's host");
   /** The hub stops: what comes now is not taken, the host sends it again elsewhere. */
   #isQuiet = false;
   readonly #received: Slot;
@@ -81,6 +83,20 @@ export class LiveSession {
     if (this.#state !== "attached") return false;
     this.connection.send(command);
     return true;
+  }
+
+  /** Asks the host for a page of its journal. Never rejects. */
+  loadHistory(before: number, limit: number): Promise<Reply> {
+    if (this.#state !== "attached") return Promise.resolve(unavailable("it is not connected"));
+    const { sessionId } = this;
+    return this.#questions.ask("history_page", (requestId) => {
+      this.connection.send({ type: "load_history", requestId, sessionId, before, limit });
+    });
+  }
+
+  /** Takes the answer to a question. */
+  answer(message: HistoryPage): void {
+    this.#questions.answer(message);
   }
 
   /**
@@ -296,6 +312,7 @@ export class LiveSession {
   async detach(): Promise<void> {
     if (this.#state !== "attached") return;
     this.#state = "draining";
+    this.#questions.end();
     this.#retry?.wake();
     await this.#commits;
     const wasCurrent = (this.#state as string) !== "over";
@@ -313,6 +330,7 @@ export class LiveSession {
   #end(): void {
     if (this.#state === "over") return;
     this.#state = "over";
+    this.#questions.end();
     this.#retry?.wake();
     this.#ctx.counters.move("live_sessions", "", -1);
     this.#ctx.counters.move("uncommitted_records", "", -this.#log.uncommitted.length);

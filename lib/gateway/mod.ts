@@ -14,6 +14,7 @@ import { Hints } from "./hints.ts";
 import { acceptHub } from "./hub.ts";
 import { Presence } from "./presence.ts";
 import { Quotas } from "./quotas.ts";
+import { unavailable } from "./questions.ts";
 import { acceptRelay } from "./relay.ts";
 import { acceptRunner } from "./runner.ts";
 import { acceptRunners } from "./runners.ts";
@@ -228,6 +229,13 @@ export class Gateways {
     serveCall(mesh, "runner_deleted", ({ runnerId }) => {
       liveRunners.get(runnerId)?.expire();
       return null;
+    });
+    serveCall(mesh, "runner_session_deleted", ({ runnerId, sessionId }) => {
+      liveRunners.get(runnerId)?.sessionDeleted(sessionId);
+      return null;
+    });
+    serveCall(mesh, "session_history", async ({ sessionId, before, limit }) => {
+      return await liveSessions.get(sessionId)?.loadHistory(before, limit) ?? unavailable("it is not connected");
     });
     serveCall(mesh, "runner_request", async ({ runnerId, message }) => {
       const live = liveRunners.get(runnerId);

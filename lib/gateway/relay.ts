@@ -65,7 +65,9 @@ class RelayHost {
 
   receive(frame: ParsedFrame<RelayMessage>, text: string): void {
     const records: (Event | Delta)[] = [];
-    const isIgnored = this.#isOverBudget(frame.messages.length, text.length);
+    // Answers were asked for.
+    const isAnswer = frame.messages.length > 0 && frame.messages.every(({ type }) => type === "history_page");
+    const isIgnored = !isAnswer && this.#isOverBudget(frame.messages.length, text.length);
     let dropped = 0;
     for (const message of frame.messages) {
       switch (message.type) {
@@ -81,6 +83,9 @@ class RelayHost {
           break;
         case "command_result":
           this.#settle(message);
+          break;
+        case "history_page":
+          this.#live?.answer(message);
           break;
         case "session_end":
           this.#forward(records.splice(0), text.length, null);

@@ -76,6 +76,7 @@ class RunnerDaemon {
         this.#run(message.type, () => this.#settle(live, message));
         break;
       case "file_result":
+      case "history_page":
       case "agents_list":
         if (message.type === "agents_list") {
           this.#run(message.type, () => this.#update(live, { type: "runner_update", agents: message.agents }));

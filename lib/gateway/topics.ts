@@ -1,6 +1,7 @@
 /** What travels between isolates on the mesh's topics and calls. */
 import type { CommandStatus, DeliveredCommand, Delta, Event } from "@/protocol/mod.ts";
 import type { MeshPayload } from "@/lib/mesh/types.ts";
+import type { Reply } from "./questions.ts";
 import type { IsolateMetrics } from "@/lib/metrics_text.ts";
 
 /** Messages may have been lost: whoever follows the topic must read its state again. */
@@ -70,10 +71,15 @@ export interface MeshCalls {
   /** Asks a runner something; `error` is for the person who asked. */
   runner_request: {
     params: { runnerId: string; message: RunnerQuestion };
-    answer: { ok: true; answer: MeshPayload } | { ok: false; code: "unavailable"; message: string };
+    answer: Reply;
   };
+  /** Asks a session's host for a page of its journal (HistoryPage). */
+  session_history: { params: { sessionId: string; before: number; limit: number }; answer: Reply };
+  /** A session was deleted: its runner is to remove what it keeps of it. */
+  runner_session_deleted: { params: { runnerId: string; sessionId: string }; answer: null };
 }
 
 export type RunnerQuestion =
   | { type: "list_files"; path: string; prefix?: string; directoriesOnly?: boolean }
-  | { type: "list_agents" };
+  | { type: "list_agents" }
+  | { type: "load_history"; sessionId: string; before: number; limit: number };

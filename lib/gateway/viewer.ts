@@ -6,6 +6,7 @@ import { attach, liveStateOf, MAX_ATTEMPTS } from "./attach.ts";
 import { commandSession } from "./commands.ts";
 import { Connection } from "./connection.ts";
 import { type GatewayContext, GatewayError, type SocketAcceptor } from "./context.ts";
+import { loadPage } from "./history.ts";
 import { newSeat, Room, type Seat } from "./room.ts";
 
 type ViewerMessage = MessageOf<typeof viewerClient>;
@@ -214,9 +215,10 @@ class Viewer {
   }
 
   async #loadMessages({ sessionId, generation, before, limit }: Message<"load_messages">): Promise<void> {
-    await this.#checkOwn(sessionId);
+    const session = await this.#ctx.store.sessions.info(this.connection.principal.userId, sessionId);
+    if (session === null) throw notFound(sessionId);
     await this.#drained();
-    const page = await this.#ctx.store.log.page(sessionId, before, limit);
+    const page = await loadPage(this.#ctx, session, before, limit);
     const openIds = new Set(page.entries.filter(({ head }) => isOpen(head.status)).map(({ id }) => id));
     const live = openIds.size > 0 ? await liveStateOf(this.#ctx, sessionId) : null;
     this.connection.send({ type: "session_messages_page", sessionId, generation, ...page });

@@ -1,4 +1,5 @@
 import * as z from "zod";
+import { loadPage } from "@/lib/gateway/history.ts";
 import { answerApi, readParam, readQuery } from "@/lib/hub_http.ts";
 import { requireSession } from "@/lib/hub_sessions.ts";
 import { Id, limits } from "@/protocol/mod.ts";
@@ -10,11 +11,14 @@ const Query = z.object({
 });
 
 export const handler = define.handlers({
-  /** `?before=<index>&limit=` → `{entries, hasMore, oldestIndex}`: committed entries below `before` (default: the newest). */
+  /**
+   * `?before=<index>&limit=` → `{entries, before, hasMore, oldestIndex}`: committed entries below `before` (default: the newest). Below
+   * oldestIndex they come from the runner; 503 `unavailable` while it is offline.
+   */
   GET: (ctx) =>
     answerApi(ctx, async ({ ctx, principal, params, url }) => {
-      const { sessionId } = await requireSession(ctx, principal, readParam(params, "id", Id));
+      const session = await requireSession(ctx, principal, readParam(params, "id", Id));
       const { before, limit } = readQuery(url, Query);
-      return { body: await ctx.store.log.page(sessionId, before, limit) };
+      return { body: await loadPage(ctx, session, before, limit) };
     }),
 });
