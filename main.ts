@@ -8,7 +8,7 @@ import { openAuth } from "@/lib/auth/mod.ts";
 import { localUrl, readEnvironment } from "@/lib/config.ts";
 import { openHub } from "@/lib/hub.ts";
 import { openKv } from "@/lib/kv/open.ts";
-import { createLog } from "@/lib/log.ts";
+import { createLog, errorText } from "@/lib/log.ts";
 import { openMesh } from "@/lib/mesh/mesh.ts";
 import { logRequest } from "@/lib/request_log.ts";
 import { Retention } from "@/lib/retention.ts";
@@ -25,8 +25,19 @@ const kv = await openKv(environment.kvLocation, { isolates: environment.isolates
 const isEmbedded = environment.kvLocation?.startsWith("http") === false;
 // Only one process opens an embedded database, so whatever an earlier one left behind is dead.
 const boot = Deno.env.get("PERCH_BOOT_ID") ?? isolateId;
-const mesh = await openMesh({ kv, isolateId, ...(isEmbedded ? { slot: { name: "embedded", boot } } : {}) });
-const store = openSessionStore({ kv, mesh, retentionBytes: environment.retention.sessionBytes });
+const mesh = await openMesh({
+  kv,
+  isolateId,
+  ...(isEmbedded ? { slot: { name: "embedded", boot } } : {}),
+  onError: (error) => log.warn("mesh_failed", { error: errorText(error) }),
+  onOverflow: (peer, bytes) => log.warn("mesh_overflow", { peer, bytes }),
+});
+const store = openSessionStore({
+  kv,
+  mesh,
+  retentionBytes: environment.retention.sessionBytes,
+  onError: (error) => log.warn("store_failed", { error: errorText(error) }),
+});
 const auth = await openAuth({
   kv,
   baseUrl: environment.publicUrl ?? localUrl(environment),

@@ -46,6 +46,7 @@ export class HubMetrics {
     counters.set("mesh_peers", "", peers.peers);
     counters.set("mesh_peers_lagging", "", peers.lagging);
     counters.set("mesh_outbox_bytes", "", peers.outboxBytes);
+    counters.set("mesh_messages_dropped", "", peers.dropped);
     counters.set("mesh_unread_bytes", "", peers.unreadBytes);
     counters.set("writer_queue_bytes", "", writer.queuedBytes);
     counters.set("writer_queue_groups", "", writer.queuedGroups);

@@ -58,6 +58,10 @@ export const metricTable = {
   commands_settled: { kind: "counter", label: "status", help: "Commands settled by a receipt or expired" },
   mesh_peers: { kind: "gauge", help: "Other isolates known" },
   mesh_peers_lagging: { kind: "gauge", help: "Other isolates that do not read, so that messages to them are dropped" },
+  mesh_messages_dropped: {
+    kind: "counter",
+    help: "Messages dropped because the other isolate lags; its viewers attach again when it has caught up",
+  },
   mesh_outbox_bytes: { kind: "gauge", help: "Bytes for other isolates that are not posted yet" },
   mesh_unread_bytes: {
     kind: "gauge",

@@ -93,6 +93,8 @@ class KvMesh implements Mesh {
   #beatTimer: ReturnType<typeof setTimeout> | null = null;
   #beating: Promise<void> | null = null;
   #isDisposed = false;
+  /** Messages that were not queued because their isolate lags. */
+  #dropped = 0;
 
   constructor(options: MeshOptions) {
     this.#kv = options.kv;
@@ -220,7 +222,7 @@ class KvMesh implements Mesh {
   }
 
   stats(): ReturnType<Mesh["stats"]> {
-    const stats = { peers: this.#peers.size, lagging: 0, outboxBytes: 0, unreadBytes: 0 };
+    const stats = { peers: this.#peers.size, lagging: 0, outboxBytes: 0, unreadBytes: 0, dropped: this.#dropped };
     for (const peer of this.#peers.values()) {
       if (peer.isLagging) stats.lagging++;
       stats.outboxBytes += peer.outboxBytes;
@@ -288,7 +290,10 @@ class KvMesh implements Mesh {
     const result = peer.push(message, topic);
     if (result === "overflow") this.#onOverflow(peer.isolateId, peer.unreadBytes);
     if (result === "queued") this.#postman.flushSoon();
-    else this.#sendGap(peer, peer.caughtUp());
+    else {
+      this.#dropped++;
+      this.#sendGap(peer, peer.caughtUp());
+    }
     return result === "queued";
   }
 

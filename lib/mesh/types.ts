@@ -32,8 +32,8 @@ export interface Mesh {
   isLive(isolateId: string): boolean;
   /** The isolates alive now, this one included. */
   liveIsolates(): string[];
-  /** What waits for other isolates: not posted yet (outbox), and not said to be read (unread, in steps of 256 KiB). */
-  stats(): { peers: number; lagging: number; outboxBytes: number; unreadBytes: number };
+  /** What waits for other isolates: not posted yet (outbox), and not said to be read (unread, in steps of 256 KiB); messages dropped so far. */
+  stats(): { peers: number; lagging: number; outboxBytes: number; unreadBytes: number; dropped: number };
   [Symbol.asyncDispose](): Promise<void>;
 }
 

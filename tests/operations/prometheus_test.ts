@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import { Counters } from "@/lib/counters.ts";
+import { type Metric, metricTable } from "@/lib/metrics_table.ts";
 import { renderMetrics } from "@/lib/metrics_text.ts";
 import { parseMetrics, total } from "./prometheus.ts";
 
@@ -38,4 +39,14 @@ Deno.test("the reader refuses what Prometheus would", () => {
     ]
   ) assert.throws(() => parseMetrics(wrong), Error, wrong);
   assert.equal(total(parseMetrics(`${head}a_total{l="1"} 1e3\n`), "a_total"), 1_000);
+});
+
+Deno.test("docs/operations.md names every metric with its kind and labels", async () => {
+  const page = await Deno.readTextFile(new URL("../../docs/operations.md", import.meta.url));
+  for (const [name, metric] of Object.entries<Metric>(metricTable)) {
+    const full = `perch_${name}${{ counter: "_total", gauge: "", histogram: "_seconds" }[metric.kind]}`;
+    const labels = [metric.isOfProcess ? "process" : "isolate", ...(metric.label ? [metric.label] : [])].join(", ");
+    const row = `| \`${full}\` | ${metric.kind} | ${labels} |`;
+    assert.ok(page.includes(row), `docs/operations.md lacks the row ${row}`);
+  }
 });
