@@ -104,7 +104,7 @@ export async function resumeSession(
   return await commandRunnerOf(ctx, principal, session, op, "resume_session");
 }
 
-/** Deletes a session and its timeline, tells its viewers and host, and ends it on its runner. Throws `not_found`. */
+/** Deletes a session and its timeline, tells its viewers, and has its runner stop and remove it. Throws `not_found`. */
 export async function deleteSession(ctx: GatewayContext, principal: Principal, sessionId: string): Promise<void> {
   const session = await requireSession(ctx, principal, sessionId);
   const { mesh, store, log } = ctx;
@@ -116,14 +116,19 @@ export async function deleteSession(ctx: GatewayContext, principal: Principal, s
   ctx.hints.sessionStatus(principal.userId, sessionId);
   try {
     if (isolateId !== null) await callIsolate(mesh, isolateId, "session_deleted", { sessionId });
-    if (session.ended === null) {
-      await commandRunnerOf(ctx, principal, session, crypto.randomUUID(), "kill_session");
-    }
+    if (session.runnerId !== null) await forgetOnRunner(ctx, session.runnerId, sessionId);
   } catch (error) {
-    // The session is gone all the same: its host is refused at its next registration.
+    // The session is gone all the same: its host is refused and its runner told at their next registration.
     log.info("delete_not_delivered", { sessionId, error: errorText(error) });
   }
   if (session.runnerId !== null) ctx.hints.runner(principal.userId, session.runnerId);
+}
+
+/** Takes back what waits for the runner about a deleted session, and has the runner remove what it keeps of it if it is connected. */
+async function forgetOnRunner({ mesh, store }: GatewayContext, runnerId: string, sessionId: string): Promise<void> {
+  await store.inbox.withdraw(`runner:${runnerId}`, sessionId);
+  const isolateId = await store.runners.isolateOf(runnerId);
+  if (isolateId !== null) await callIsolate(mesh, isolateId, "runner_session_deleted", { runnerId, sessionId });
 }
 
 /** Status of a command to the session's host, or to its runner. Throws `not_found`. */

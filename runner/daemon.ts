@@ -1,10 +1,18 @@
 /** `perch __daemon`: the runner's process that talks to the hub, starts session hosts and looks after them. */
-import type { AgentInfo, CommandResult, DeliveredCommand, RunnerCommand } from "@/protocol/mod.ts";
+import type {
+  AgentInfo,
+  CommandResult,
+  DeliveredCommand,
+  HistoryPage,
+  LoadHistory,
+  RunnerCommand,
+} from "@/protocol/mod.ts";
 import { hubSettings, resolveRoots, runnerName, updateConfig } from "./config.ts";
-import type { DataDir } from "./data_dir.ts";
+import { type DataDir, type SessionDir, sessionDir } from "./data_dir.ts";
 import { enroll, LoginError } from "./device_login.ts";
 import { PathError, resolveDirectory } from "./files.ts";
 import { onSignals } from "./signals.ts";
+import { HistoryReader } from "./history_reader.ts";
 import { HostTable } from "./host_table.ts";
 import type { HubTarget } from "./hub_socket.ts";
 import { errorText, type Log } from "./log.ts";
@@ -62,6 +70,7 @@ export async function runDaemon(options: DaemonOptions): Promise<number> {
     write,
     onEnded: (sessionId, end) => link.sessionKilled(sessionId, end),
   });
+  using history = new HistoryReader();
   const commands = new RunnerCommands({ runnerId, roots, hosts, ops, listAgents: options.listAgents, write });
   using link: RunnerLink = new RunnerLink({
     runnerId,
@@ -70,6 +79,9 @@ export async function runDaemon(options: DaemonOptions): Promise<number> {
     target: requireTarget,
     listAgents: options.listAgents,
     liveIds: () => hosts.liveIds(),
+    storedIds: () => hosts.storedIds(),
+    onDeleted: (sessionIds) => void commands.remove(sessionIds),
+    onHistory: (request) => historyOf(hosts, history, request, sessionDir(dataDir, request.sessionId)),
     isKnownAlive: (sessionId) => hosts.has(sessionId),
     endOf: (sessionId) => hosts.endOf(sessionId),
     onCommand: (command) => commands.deliver(command),
@@ -128,10 +140,25 @@ function giveUp(refusal: string, reason: string, hubUrl: string, write: Log): nu
   return exitCodes.giveUp;
 }
 
+function historyOf(
+  hosts: HostTable,
+  reader: HistoryReader,
+  { requestId, sessionId, before, limit }: LoadHistory,
+  dir: SessionDir,
+): HistoryPage {
+  const answer = { type: "history_page", requestId, sessionId, entries: [], hasMore: false } as const;
+  if (hosts.sessionFile(sessionId) === null) return { ...answer, entries: [], error: "it does not have that session" };
+  try {
+    return { ...answer, ...reader.page(dir, before, limit) };
+  } catch (error) {
+    return { ...answer, entries: [], error: errorText(error).slice(0, 2_000) };
+  }
+}
+
 export interface RunnerCommandsOptions {
   runnerId: string;
   roots: readonly string[];
-  hosts: Pick<HostTable, "has" | "sessionFile" | "startNew" | "resume" | "stop">;
+  hosts: Pick<HostTable, "has" | "sessionFile" | "startNew" | "resume" | "stop" | "remove">;
   ops: RunnerOps;
   listAgents(): Promise<AgentInfo[]>;
   write: Log;
@@ -158,6 +185,18 @@ export class RunnerCommands {
     const result = this.#carryOut(delivered).finally(() => this.#inFlight.delete(op));
     this.#inFlight.set(op, result);
     return result;
+  }
+
+  /** Removes what is kept of deleted sessions, each in turn with the commands for it. Never rejects. */
+  async remove(sessionIds: readonly string[]): Promise<void> {
+    const { hosts, write } = this.#options;
+    await Promise.all(
+      sessionIds.map((sessionId) =>
+        this.#inTurn(sessionId, () => hosts.remove(sessionId)).catch((error) =>
+          write("warning", `deleted session ${sessionId} cannot be removed: ${errorText(error)}`)
+        )
+      ),
+    );
   }
 
   /** Waits until no command is being carried out. */

@@ -18,6 +18,8 @@ const HOST_START_MS = 20_000;
 /** Longest time from a stop request to the host being gone: agent 6 s, acknowledgements 5 s, and some. */
 const HOST_STOP_MS = 12_500;
 const POLL_MS = 20;
+/** Bound of the hub's message (RegisterRunner.storedSessionIds). */
+const MAX_STORED = 10_000;
 /** Characters of host.log that go into a lost session's detail. */
 const LOST_LOG_CHARS = 2_000;
 
@@ -117,6 +119,40 @@ export class HostTable {
     } catch {
       return null;
     }
+  }
+
+  /** Sessions without a host whose directories are here; at most MAX_STORED of them. */
+  storedIds(): string[] {
+    const { dataDir, write } = this.#options;
+    const ids: string[] = [];
+    for (const { name, isDirectory } of Deno.readDirSync(dataDir.sessions)) {
+      if (!isDirectory) continue;
+      try {
+        const { sessionId } = readSessionFile(sessionDirAt(join(dataDir.sessions, name)));
+        if (!this.has(sessionId)) ids.push(sessionId);
+      } catch {
+        continue; // said when it was adopted
+      }
+      if (ids.length < MAX_STORED) continue;
+      write("warning", `more than ${MAX_STORED} sessions are kept here; the hub is not asked about the rest`);
+      break;
+    }
+    return ids;
+  }
+
+  /** The session was deleted on the hub: its host is stopped, and what this machine keeps of it goes. */
+  async remove(sessionId: string): Promise<void> {
+    if (this.sessionFile(sessionId) === null) return;
+    if (this.#live.has(sessionId)) await this.stop(sessionId, "closed");
+    this.#unsettled.delete(sessionId);
+    if (this.#isSettling) await this.#settling;
+    // Its host may have removed it, as it was told of the deletion, too.
+    if (this.sessionFile(sessionId) === null) return;
+    const dir = sessionDir(this.#options.dataDir, sessionId);
+    using lock = FileLock.tryTake(dir.lock);
+    if (!lock) throw new Error("a process still holds it; it goes when this runner connects again");
+    Deno.removeSync(dir.path, { recursive: true });
+    this.#options.write("info", "removed a session that was deleted on the hub", { sessionId });
   }
 
   /** Starts a host again on the directory of a session that ended. Does nothing while it lives. */

@@ -92,6 +92,23 @@ Deno.test("a session that was deleted on the hub leaves nothing behind", async (
   assert.deepEqual([...Deno.readDirSync(t.dir.sessions)], []);
 });
 
+Deno.test("what was deleted while nobody could be told is removed on demand, with its host or without", async () => {
+  await using hub = new TestHub();
+  await using t = setUp(hub);
+  await t.start("s-live");
+  await t.start("s-over");
+  await hub.until(() => hub.session("s-over").meta.activity === "idle", "the hosts to start");
+  assert.deepEqual(t.table.storedIds(), []);
+  await t.table.stop("s-over", "closed");
+  await hub.until(() => hub.session("s-over").end, "the end to be settled");
+  assert.deepEqual(t.table.storedIds(), ["s-over"]);
+  await t.table.remove("s-over");
+  await t.table.remove("s-live");
+  await t.table.remove("../s-never");
+  assert.equal(t.table.has("s-live"), false);
+  assert.deepEqual([...Deno.readDirSync(t.dir.sessions)], []);
+});
+
 Deno.test("a host that cannot be started says why, and the session is told as ended", async () => {
   await using hub = new TestHub();
   await using t = setUp(hub, () => ({ program: "sh", args: ["-c", "echo cannot open the thing >&2; exit 3"] }));

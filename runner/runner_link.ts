@@ -4,6 +4,8 @@ import {
   type CommandResult,
   type DeliveredCommand,
   type ErrorMessage,
+  type HistoryPage,
+  type LoadHistory,
   type MessageOf,
   parseFrame,
   PERCH_VERSION,
@@ -30,6 +32,12 @@ export interface RunnerLinkOptions {
   target(): HubTarget;
   listAgents(): Promise<AgentInfo[]>;
   liveIds(): string[];
+  /** Sessions without a host that this machine keeps a journal of. */
+  storedIds(): string[];
+  /** A person deleted these sessions. */
+  onDeleted(sessionIds: readonly string[]): void;
+  /** A page of a session's journal. Never throws: what goes wrong is its `error`. */
+  onHistory(request: LoadHistory): HistoryPage;
   isKnownAlive(sessionId: string): boolean;
   endOf(sessionId: string): SessionEnd | null;
   /** Idempotent by op. Never rejects. */
@@ -94,6 +102,7 @@ export class RunnerLink {
       version: PERCH_VERSION,
       platform: `${Deno.build.os}-${Deno.build.arch}`,
       sessionIds: options.liveIds(),
+      storedSessionIds: options.storedIds(),
       warnings: [],
     };
     this.#send(register);
@@ -120,6 +129,13 @@ export class RunnerLink {
     switch (message.type) {
       case "runner_registered":
         this.#onRegistered(message.existingSessions);
+        if (message.deletedSessions) this.#options.onDeleted(message.deletedSessions);
+        return;
+      case "session_deleted":
+        this.#options.onDeleted([message.sessionId]);
+        return;
+      case "load_history":
+        this.#send(this.#options.onHistory(message));
         return;
       case "command":
         void this.#options.onCommand(message).then((result) => this.#send(result));

@@ -30,6 +30,7 @@ function setUp() {
         },
         resume: (id) => Promise.resolve(void calls.push(`resume ${id}`)),
         stop: (id, reason) => Promise.resolve(void calls.push(`stop ${id} ${reason}`)),
+        remove: (id) => Promise.resolve(void calls.push(`remove ${id}`)),
       },
       write: () => {},
     });

@@ -171,6 +171,7 @@ class RunnerDaemon {
       type: "runner_registered",
       runnerId,
       existingSessions: await store.runners.liveSessionIds(userId, runnerId),
+      deletedSessions: await store.sessions.deletedOf([...register.sessionIds, ...register.storedSessionIds ?? []]),
       serverTime: Date.now(),
     });
     hints.runner(userId, runnerId);
