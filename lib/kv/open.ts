@@ -1,6 +1,7 @@
 /** Opens the hub's database. */
 import { dirname } from "node:path";
 import { waitWhenLocked } from "./locked.ts";
+import { joinConnections } from "./remote.ts";
 
 export interface OpenKvOptions {
   /** How many isolates of this process open the same file. With more than one their writes take turns. Default: 1. */
@@ -17,7 +18,11 @@ export async function openKv(location?: string, options: OpenKvOptions = {}): Pr
   try {
     if (isFile) await Deno.mkdir(dirname(location), { recursive: true, mode: 0o700 });
     const isShared = isFile && (options.isolates ?? 1) > 1;
-    return waitWhenLocked(await Deno.openKv(location), isShared ? `perch-kv:${location}` : null);
+    const kv = await Deno.openKv(location);
+    if (location !== undefined && /^https?:\/\//.test(location)) {
+      return joinConnections(kv, await Deno.openKv(location));
+    }
+    return waitWhenLocked(kv, isShared ? `perch-kv:${location}` : null);
   } catch (error) {
     const reason = error instanceof Error ? error.message : String(error);
     const advice = isFile

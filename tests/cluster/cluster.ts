@@ -7,11 +7,13 @@ import { HubClient, HubProcess, setUp } from "../support/hub.ts";
 export interface ClusterOptions {
   /** Hub processes; default 3. */
   size?: number;
+  /** The hubs reach denokv through `kvProxy`, which costs some latency. */
+  isKvFaulty?: boolean;
 }
 
 export class Cluster implements AsyncDisposable {
   readonly denokv: Denokv;
-  /** What lies between the hubs and denokv. */
+  /** What lies between the hubs and denokv when `isKvFaulty`. */
   readonly kvProxy: FaultProxy;
   readonly hubs: readonly HubProcess[];
   readonly balancer: Balancer;
@@ -27,10 +29,10 @@ export class Cluster implements AsyncDisposable {
   }
 
   /** Starts everything at once, as an operator's machine does at boot, and makes the first account through the balancer. */
-  static async start(denokvProgram: string, { size = 3 }: ClusterOptions = {}): Promise<Cluster> {
+  static async start(denokvProgram: string, { size = 3, isKvFaulty = false }: ClusterOptions = {}): Promise<Cluster> {
     const denokv = await Denokv.start(denokvProgram);
     const kvProxy = new FaultProxy(() => denokv.port);
-    const env = { PERCH_KV_URL: denokv.url, DENO_KV_ACCESS_TOKEN: denokv.token };
+    const env = { PERCH_KV_URL: isKvFaulty ? kvProxy.url : denokv.url, DENO_KV_ACCESS_TOKEN: denokv.token };
     const hubs: HubProcess[] = [];
     for (let i = 0; i < size; i++) {
       hubs.push(new HubProcess(await Deno.makeTempDir({ prefix: "perch-hub-" }), { env }));

@@ -113,8 +113,17 @@ export class Denokv implements AsyncDisposable {
   }
 }
 
-/** A port that nobody listens on now. */
+/**
+ * A port that nobody listens on now, below those that the system gives to outgoing connections: one of these could be taken
+ * before the process that it is meant for has opened it.
+ */
 export function freePort(): number {
-  using listener = Deno.listen({ hostname: "127.0.0.1", port: 0 });
-  return listener.addr.port;
+  for (;;) {
+    try {
+      using listener = Deno.listen({ hostname: "127.0.0.1", port: 20_000 + Math.floor(Math.random() * 12_000) });
+      return listener.addr.port;
+    } catch (error) {
+      if (!(error instanceof Deno.errors.AddrInUse)) throw error;
+    }
+  }
 }
