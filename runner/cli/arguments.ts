@@ -90,6 +90,7 @@ export const commands = {
     options: { session: { type: "string", help: "" }, "data-dir": dataDirOption },
     isInternal: true,
   },
+  __terminal: { summary: "", usage: "", options: {}, isInternal: true },
 } as const satisfies Record<string, CommandHelp>;
 export type CommandName = keyof typeof commands;
 

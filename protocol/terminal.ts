@@ -1,0 +1,135 @@
+/**
+ * What travels in a terminal's stream between a viewer and the terminal's process on the runner, through the hub, which passes
+ * the bytes on unread: messages of `type (1 byte), length (4 bytes, big endian), payload`. The stream may be cut anywhere.
+ */
+import * as z from "zod";
+import { limits } from "./limits.ts";
+import { Id, TimeMs } from "./shared.ts";
+
+const KiB = 1024;
+const MiB = 1024 * KiB;
+
+/** Bounds of terminals. */
+export const terminalLimits = {
+  /** Largest payload of one message; longer output is cut into several. */
+  messageBytes: 64 * KiB,
+  /** Output that a viewer is sent beyond what it said it has shown. */
+  windowBytes: 1 * MiB,
+  /** A viewer says what it has shown after this much. */
+  creditBytes: 64 * KiB,
+  /** Output that waits for a viewer's credit; beyond it the viewer gets the current screen instead. */
+  backlogBytes: 1 * MiB,
+  /** Output that waits for the emulator; beyond it the program is paused until half is done. */
+  emulatorBytes: 4 * MiB,
+  /** Input that waits until the program reads it; beyond it nobody's input is taken. */
+  inputBytes: 1 * MiB,
+  scrollbackLines: 10_000,
+  cols: 500,
+  rows: 300,
+  titleChars: 256,
+  notificationChars: 512,
+  /** Terminals of one runner, those that have exited and are not closed included. */
+  terminals: 32,
+  /** Viewers of one terminal. */
+  viewers: 32,
+  /** Text that a terminal may put into a viewer's clipboard (OSC 52). */
+  clipboardBytes: 256 * KiB,
+} as const;
+
+/** Message types. Below 16: to the viewer; from 16: from the viewer. */
+export const terminalTypes = {
+  /** ScreenState as JSON: forget what is shown; what follows as output rebuilds the screen. */
+  screen: 1,
+  /** Bytes for the emulator. */
+  output: 2,
+  /** TerminalSize as JSON. It holds from exactly here in the output. */
+  size: 3,
+  /** TerminalStatus as JSON. */
+  status: 4,
+  /** Bytes for the program. */
+  input: 16,
+  /** TerminalSize as JSON: what fits at this viewer. Holds when this viewer typed last. */
+  resize: 17,
+  /** Output bytes shown since the last one, 4 bytes big endian. */
+  credit: 18,
+} as const;
+
+const Cols = z.number().int().min(2).max(terminalLimits.cols);
+const Rows = z.number().int().min(1).max(terminalLimits.rows);
+
+export const TerminalSize = z.object({ cols: Cols, rows: Rows });
+export type TerminalSize = z.infer<typeof TerminalSize>;
+
+/** The size, and whether this viewer decides it. */
+export const SizeState = TerminalSize.extend({ isOwner: z.boolean() });
+export type SizeState = z.infer<typeof SizeState>;
+
+/** Whether its program runs, or how it ended: the exit code, or the signal that ended it. */
+export const TerminalStatus = z.discriminatedUnion("state", [
+  z.object({ state: z.literal("running") }),
+  z.object({ state: z.literal("exited"), code: z.number().int(), signal: z.number().int().nullable(), at: TimeMs }),
+]);
+export type TerminalStatus = z.infer<typeof TerminalStatus>;
+
+export const ScreenState = SizeState.extend({
+  title: z.string().max(terminalLimits.titleChars),
+  status: TerminalStatus,
+  /** Output was left out because this viewer did not keep up. */
+  isSkip: z.boolean(),
+});
+export type ScreenState = z.infer<typeof ScreenState>;
+
+/** A terminal as lists show it. */
+export const TerminalInfo = TerminalSize.extend({
+  terminalId: Id,
+  /** Given by a person; empty: the title or the program stands for it. */
+  name: z.string().max(limits.titleChars),
+  /** Set by the program (OSC 0 and 2), without control characters. */
+  title: z.string().max(terminalLimits.titleChars),
+  cwd: z.string().max(limits.pathChars),
+  /** Program and arguments. */
+  command: z.array(z.string()).min(1),
+  /** The session that it was opened from. */
+  sessionId: Id.nullable(),
+  status: TerminalStatus,
+  createdAt: TimeMs,
+  viewerCount: z.number().int().nonnegative(),
+  /** What asked for a person last (the bell, OSC 9 or 777) while nobody typed; null when somebody has since. */
+  attention: z.object({ text: z.string().max(terminalLimits.notificationChars), at: TimeMs }).nullable(),
+});
+export type TerminalInfo = z.infer<typeof TerminalInfo>;
+
+export const NewTerminal = TerminalSize.partial().extend({
+  /** An absolute folder inside the runner's roots. */
+  cwd: z.string().min(1).max(limits.pathChars),
+  /** Program and arguments; default: the user's shell. */
+  command: z.array(z.string().min(1).max(4_096)).min(1).max(64).optional(),
+  sessionId: Id.optional(),
+  name: z.string().trim().max(limits.titleChars).optional(),
+});
+export type NewTerminal = z.infer<typeof NewTerminal>;
+
+/** What can be asked of a runner about its terminals. */
+export const TerminalOrder = z.discriminatedUnion("do", [
+  z.object({ do: z.literal("create"), terminal: NewTerminal }),
+  z.object({ do: z.literal("list") }),
+  /** Ends its program and removes it. */
+  z.object({ do: z.literal("close"), terminalId: Id }),
+  /** Starts its program anew in the same terminal, ending the one that runs. */
+  z.object({ do: z.literal("restart"), terminalId: Id }),
+]);
+export type TerminalOrder = z.infer<typeof TerminalOrder>;
+
+/** To the runner daemon. */
+export const TerminalRequest = z.object({ type: z.literal("terminal_request"), requestId: Id, order: TerminalOrder });
+/** Its answer: the terminals that it is about. */
+export const TerminalResult = z.object({
+  type: z.literal("terminal_result"),
+  requestId: Id,
+  ok: z.boolean(),
+  terminals: z.array(TerminalInfo).max(terminalLimits.terminals).optional(),
+  /** When not ok: `not_found`: no such terminal; `conflict`: it cannot be done, `error` says why. */
+  code: z.enum(["not_found", "conflict"]).optional(),
+  error: z.string().max(2_000).optional(),
+});
+export type TerminalResult = z.infer<typeof TerminalResult>;

@@ -1,0 +1,243 @@
+/**
+ * The terminal's own screen: a headless emulator that is fed every byte of the program, so that whoever attaches gets screen,
+ * scrollback and modes. It also answers what programs ask of a terminal, once, however many viewers there are.
+ */
+import headless from "@xterm/headless";
+import { SerializeAddon } from "@xterm/addon-serialize";
+import { Unicode11Addon } from "@xterm/addon-unicode11";
+import { terminalLimits, type TerminalSize } from "@/protocol/terminal.ts";
+import { droppableBytes, isPlain } from "./plain_lines.ts";
+
+/** Bytes given to the emulator that it has not parsed yet: few, so that it never blocks for long; enough to keep it busy. */
+const SUBMITTED_BYTES = 256 * 1024;
+/** Plain text beyond this waits: look whether some of it need not be parsed. */
+const FLOOD_BYTES = 1024 * 1024;
+/** Control characters, and what makes text run backwards or hides it. */
+// deno-lint-ignore no-control-regex -- these are what is removed
+const UNSAFE_TEXT = /[\u0000-\u001f\u007f-\u009f\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff]/g;
+/** Answers to questions about colours: of the terminal that viewers see. */
+const colors: Readonly<Record<number, string>> = { 10: "rgb:e6e6/eaea/e5e5", 11: "rgb:0f0f/1313/1111" };
+/** Private modes that the serialiser leaves out. 25: cursor shown; the others: how the mouse is reported. */
+const SHOW_CURSOR = 25;
+const mouseEncodings: ReadonlySet<number> = new Set([1005, 1006, 1015, 1016]);
+
+export interface EmulatorHandlers {
+  /** The emulator answers a question of the program. */
+  onReply(data: string): void;
+  onTitle(title: string): void;
+  onBell(): void;
+  /** OSC 9 or 777. */
+  onNotification(text: string): void;
+  /** Too much waits for the emulator (true), or no longer. */
+  onPressure(isTooMuch: boolean): void;
+}
+
+export class Emulator {
+  readonly #terminal: InstanceType<typeof headless.Terminal>;
+  readonly #serializer = new SerializeAddon();
+  readonly #handlers: EmulatorHandlers;
+  #queue: Uint8Array[] = [];
+  #queuedBytes = 0;
+  #submittedBytes = 0;
+  /** Bytes written and bytes parsed (or left out) since the start. */
+  #writtenBytes = 0;
+  #parsedBytes = 0;
+  /** What was written after this position is plain text. */
+  #plainFrom = 0;
+  #isUnderPressure = false;
+  #idle: (() => void)[] = [];
+  #isCursorShown = true;
+  #cursorStyle = 0;
+  #mouseEncoding: number | null = null;
+  #margins: { top: number; bottom: number } | null = null;
+
+  constructor(size: TerminalSize, handlers: EmulatorHandlers) {
+    this.#handlers = handlers;
+    this.#terminal = new headless.Terminal({
+      ...size,
+      scrollback: terminalLimits.scrollbackLines,
+      allowProposedApi: true,
+    });
+    // The add-ons' types name the browser's terminal; they work with this one.
+    type Host = Parameters<SerializeAddon["activate"]>[0];
+    this.#serializer.activate(this.#terminal as unknown as Host);
+    new Unicode11Addon().activate(this.#terminal as unknown as Host);
+    // The same widths as in the browser, or lines would differ.
+    this.#terminal.unicode.activeVersion = "11";
+    this.#terminal.onData((data) => handlers.onReply(data));
+    this.#terminal.onBell(() => handlers.onBell());
+    this.#terminal.onTitleChange((title) => handlers.onTitle(cleanText(title, terminalLimits.titleChars)));
+    this.#watchModes();
+    this.#watchNotices();
+  }
+
+  get size(): TerminalSize {
+    return { cols: this.#terminal.cols, rows: this.#terminal.rows };
+  }
+
+  /** Feeds bytes. They are parsed soon, in order. */
+  write(bytes: Uint8Array): void {
+    this.#writtenBytes += bytes.length;
+    if (!isPlain(bytes)) this.#plainFrom = this.#writtenBytes;
+    this.#queue.push(bytes);
+    this.#queuedBytes += bytes.length;
+    if (this.#queuedBytes > FLOOD_BYTES) this.#dropScrolledOut();
+    this.#submit();
+    this.#updatePressure();
+  }
+
+  /** Resolves when everything that was written is parsed. */
+  idle(): Promise<void> {
+    if (this.#queuedBytes + this.#submittedBytes === 0) return Promise.resolve();
+    return new Promise((resolve) => this.#idle.push(resolve));
+  }
+
+  /** Only while idle: bytes that were written earlier are laid out for the earlier size. */
+  resize({ cols, rows }: TerminalSize): void {
+    this.#margins = null;
+    this.#terminal.resize(cols, rows);
+  }
+
+  /** Screen, scrollback and modes as bytes that rebuild them in an empty terminal of this size. Only while idle. */
+  serialize(): Uint8Array {
+    const { buffer } = this.#terminal;
+    let text = this.#serializer.serialize({ scrollback: terminalLimits.scrollbackLines });
+    if (this.#margins !== null) {
+      const { cursorX, cursorY } = buffer.active;
+      // Setting margins moves the cursor home.
+      text += `\x1b[${this.#margins.top};${this.#margins.bottom}r\x1b[${cursorY + 1};${cursorX + 1}H`;
+    }
+    if (this.#mouseEncoding !== null) text += `\x1b[?${this.#mouseEncoding}h`;
+    if (this.#cursorStyle !== 0) text += `\x1b[${this.#cursorStyle} q`;
+    if (!this.#isCursorShown) text += `\x1b[?${SHOW_CURSOR}l`;
+    return new TextEncoder().encode(text);
+  }
+
+  /** Forgets everything: what a program left behind is nothing to the next one. Only while idle. */
+  reset(): void {
+    this.#terminal.reset();
+    this.#forgetModes();
+  }
+
+  dispose(): void {
+    this.#terminal.dispose();
+    for (const resolve of this.#idle.splice(0)) resolve();
+  }
+
+  #submit(): void {
+    while (this.#submittedBytes < SUBMITTED_BYTES) {
+      const bytes = this.#queue.shift();
+      if (bytes === undefined) return;
+      this.#queuedBytes -= bytes.length;
+      this.#submittedBytes += bytes.length;
+      this.#terminal.write(bytes, () => this.#parsed(bytes.length));
+    }
+  }
+
+  #parsed(byteLength: number): void {
+    this.#submittedBytes -= byteLength;
+    this.#parsedBytes += byteLength;
+    this.#submit();
+    this.#updatePressure();
+    if (this.#queuedBytes + this.#submittedBytes > 0) return;
+    for (const resolve of this.#idle.splice(0)) resolve();
+  }
+
+  #updatePressure(): void {
+    const waiting = this.#queuedBytes + this.#submittedBytes;
+    const isTooMuch = this.#isUnderPressure
+      ? waiting > terminalLimits.emulatorBytes / 2
+      : waiting > terminalLimits.emulatorBytes;
+    if (isTooMuch === this.#isUnderPressure) return;
+    this.#isUnderPressure = isTooMuch;
+    this.#handlers.onPressure(isTooMuch);
+  }
+
+  /** Leaves out plain lines that would have scrolled out of the scrollback by the end of what waits. */
+  #dropScrolledOut(): void {
+    const { buffer, rows } = this.#terminal;
+    // What is not plain may set margins, switch buffers, ring the bell: it must be parsed before anything after it goes.
+    if (this.#parsedBytes < this.#plainFrom) return;
+    if (this.#margins !== null || buffer.active.type !== "normal") return;
+    const waiting = joined(this.#queue, this.#queuedBytes);
+    const dropped = droppableBytes(waiting, terminalLimits.scrollbackLines + 2 * rows);
+    if (dropped === 0) return;
+    this.#queue = [];
+    for (let at = dropped; at < waiting.length; at += SUBMITTED_BYTES / 4) {
+      this.#queue.push(waiting.subarray(at, at + SUBMITTED_BYTES / 4));
+    }
+    this.#queuedBytes = waiting.length - dropped;
+    this.#parsedBytes += dropped;
+  }
+
+  #watchModes(): void {
+    const { parser } = this.#terminal;
+    const setModes = (params: (number | number[])[], isSet: boolean): false => {
+      for (const mode of params) {
+        if (mode === SHOW_CURSOR) this.#isCursorShown = isSet;
+        else if (typeof mode === "number" && mouseEncodings.has(mode)) this.#mouseEncoding = isSet ? mode : null;
+      }
+      return false;
+    };
+    parser.registerCsiHandler({ prefix: "?", final: "h" }, (params) => setModes(params, true));
+    parser.registerCsiHandler({ prefix: "?", final: "l" }, (params) => setModes(params, false));
+    parser.registerCsiHandler({ intermediates: " ", final: "q" }, (params) => {
+      this.#cursorStyle = Number(params[0] ?? 0);
+      return false;
+    });
+    parser.registerCsiHandler({ final: "r" }, (params) => {
+      const { rows } = this.#terminal;
+      const top = Number(params[0] || 1);
+      const bottom = Math.min(Number(params[1] || rows), rows);
+      if (top < bottom) this.#margins = top === 1 && bottom === rows ? null : { top, bottom };
+      return false;
+    });
+    // Soft reset, full reset.
+    parser.registerCsiHandler({ intermediates: "!", final: "p" }, () => this.#forgetModes());
+    parser.registerEscHandler({ final: "c" }, () => this.#forgetModes());
+  }
+
+  #forgetModes(): false {
+    this.#isCursorShown = true;
+    this.#cursorStyle = 0;
+    this.#mouseEncoding = null;
+    this.#margins = null;
+    return false;
+  }
+
+  #watchNotices(): void {
+    const { parser } = this.#terminal;
+    const notify = (text: string): boolean => {
+      const clean = cleanText(text, terminalLimits.notificationChars);
+      if (clean !== "") this.#handlers.onNotification(clean);
+      return true;
+    };
+    // OSC 9;4 reports progress (ConEmu, Windows Terminal); any other OSC 9 is a notification (iTerm2).
+    parser.registerOscHandler(9, (data) => /^\d+;/.test(data) ? true : notify(data));
+    parser.registerOscHandler(
+      777,
+      (data) => data.startsWith("notify;") ? notify(data.slice(7).replace(";", ": ")) : true,
+    );
+    for (const [code, color] of Object.entries(colors)) {
+      parser.registerOscHandler(Number(code), (data) => {
+        if (data === "?") this.#handlers.onReply(`\x1b]${code};${color}\x1b\\`);
+        return true;
+      });
+    }
+  }
+}
+
+/** Text of a program for people to read: one line, no control characters. */
+export function cleanText(text: string, maxChars: number): string {
+  return text.replaceAll(UNSAFE_TEXT, " ").trim().slice(0, maxChars).toWellFormed();
+}
+
+function joined(parts: readonly Uint8Array[], byteLength: number): Uint8Array {
+  const whole = new Uint8Array(byteLength);
+  let at = 0;
+  for (const part of parts) {
+    whole.set(part, at);
+    at += part.length;
+  }
+  return whole;
+}

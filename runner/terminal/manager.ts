@@ -1,0 +1,139 @@
+/** The terminals of a runner: makes, lists, restarts and closes them, and leads viewers to them. */
+import type { LinkStream, StreamAcceptors, StreamHeader } from "@/protocol/link/types.ts";
+import {
+  type NewTerminal,
+  type TerminalInfo,
+  terminalLimits,
+  type TerminalOrder,
+  type TerminalResult,
+} from "@/protocol/terminal.ts";
+import { PathError, resolveDirectory } from "../files.ts";
+import { errorText, type Log } from "../log.ts";
+import type { SelfCommand } from "../self_command.ts";
+import { defaultSize } from "./process_frames.ts";
+import { defaultShell } from "./shell.ts";
+import { TerminalProcess } from "./terminal_process.ts";
+
+/** The order cannot be carried out; the message is for the person who gave it. */
+class Refusal extends Error {
+  constructor(readonly code: "not_found" | "conflict", message: string) {
+    super(message);
+  }
+}
+
+export interface TerminalManagerOptions {
+  roots: readonly string[];
+  env: Record<string, string>;
+  /** What runs `perch __terminal`. */
+  terminalCommand: SelfCommand;
+  write: Log;
+  /** A terminal was made, changed or is gone. */
+  onChange?(): void;
+}
+
+export class TerminalManager {
+  readonly #options: TerminalManagerOptions;
+  readonly #terminals = new Map<string, TerminalProcess>();
+
+  constructor(options: TerminalManagerOptions) {
+    this.#options = options;
+  }
+
+  /** Takes the link's terminal streams. */
+  serve(acceptors: StreamAcceptors): void {
+    acceptors.accept("terminal", (stream, header) => this.attach(stream, header));
+  }
+
+  /** Serves a viewer. A terminal that is not there refuses it. */
+  attach(stream: LinkStream, header: Extract<StreamHeader, { kind: "terminal" }>): void {
+    const terminal = this.#terminals.get(header.terminalId);
+    if (terminal === undefined) {
+      stream.reset("refused", `there is no terminal "${header.terminalId}" on this runner now`);
+    } else terminal.attach(stream, header);
+  }
+
+  /** Carries out what was asked of the runner. Never rejects. */
+  async request({ requestId, order }: { requestId: string; order: TerminalOrder }): Promise<TerminalResult> {
+    try {
+      return { type: "terminal_result", requestId, ok: true, terminals: await this.#carryOut(order) };
+    } catch (error) {
+      const code = error instanceof Refusal ? error.code : "conflict";
+      if (!(error instanceof Refusal || error instanceof PathError)) {
+        this.#options.write("warning", `terminal ${order.do}: ${errorText(error)}`);
+      }
+      return { type: "terminal_result", requestId, ok: false, code, error: errorText(error).slice(0, 2_000) };
+    }
+  }
+
+  list(): TerminalInfo[] {
+    return [...this.#terminals.values()].flatMap(({ info }) => info ?? []);
+  }
+
+  /** Ends every terminal. */
+  async close(): Promise<void> {
+    await Promise.all([...this.#terminals.values()].map((terminal) => terminal.close()));
+  }
+
+  /** As close, without waiting: the processes would end by themselves when this one is gone. */
+  [Symbol.dispose](): void {
+    for (const terminal of this.#terminals.values()) terminal.kill();
+  }
+
+  async #carryOut(order: TerminalOrder): Promise<TerminalInfo[]> {
+    switch (order.do) {
+      case "create":
+        return [await this.#create(order.terminal)];
+      case "list":
+        return this.list();
+      case "restart":
+        this.#require(order.terminalId).restart();
+        return [];
+      case "close":
+        await this.#require(order.terminalId).close();
+        return [];
+    }
+  }
+
+  #require(terminalId: string): TerminalProcess {
+    const terminal = this.#terminals.get(terminalId);
+    if (terminal === undefined) {
+      throw new Refusal("not_found", `there is no terminal "${terminalId}" on this runner now`);
+    }
+    return terminal;
+  }
+
+  async #create(asked: NewTerminal): Promise<TerminalInfo> {
+    const { roots, env, terminalCommand, write } = this.#options;
+    const cwd = await resolveDirectory(asked.cwd, roots);
+    if (this.#terminals.size >= terminalLimits.terminals) {
+      throw new Refusal("conflict", `this runner has ${terminalLimits.terminals} terminals already; close one first`);
+    }
+    const terminalId = crypto.randomUUID();
+    const terminal = new TerminalProcess({
+      start: {
+        terminalId,
+        name: asked.name ?? "",
+        cwd,
+        command: asked.command ?? defaultShell(env),
+        sessionId: asked.sessionId ?? null,
+        cols: asked.cols ?? defaultSize.cols,
+        rows: asked.rows ?? defaultSize.rows,
+      },
+      command: terminalCommand,
+      env,
+      write,
+      onInfo: () => this.#options.onChange?.(),
+      onGone: () => {
+        this.#terminals.delete(terminalId);
+        this.#options.onChange?.();
+      },
+    });
+    this.#terminals.set(terminalId, terminal);
+    try {
+      return await terminal.started;
+    } catch (error) {
+      await terminal.close();
+      throw new Refusal("conflict", errorText(error));
+    }
+  }
+}

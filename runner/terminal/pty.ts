@@ -1,0 +1,121 @@
+/** A program on a pseudo-terminal: its bytes, its size, its end. */
+import { Buffer } from "node:buffer";
+import nodePty from "node-pty";
+import { terminalLimits, type TerminalSize } from "@/protocol/terminal.ts";
+
+export interface PtyOptions extends TerminalSize {
+  /** Program and arguments. */
+  command: readonly string[];
+  cwd: string;
+  env: Record<string, string>;
+  onOutput(bytes: Uint8Array): void;
+  /** After the last output. `signal`: its number when one ended the program. */
+  onExit(end: { code: number; signal: number | null }): void;
+}
+
+/** What is used of node-pty's object. */
+interface NodePty {
+  readonly pid: number;
+  onData(listener: (data: string | Uint8Array) => void): void;
+  onExit(listener: (end: { exitCode: number; signal?: number }) => void): void;
+  write(data: Uint8Array): void;
+  resize(cols: number, rows: number): void;
+  pause(): void;
+  resume(): void;
+  kill(): void;
+  /** On Unix, the stream under it, which tells how much input the program has not read. */
+  readonly _socket?: { readonly writableLength: number; once(event: "drain" | "close", listener: () => void): void };
+}
+
+/** Time for the program to end after SIGHUP, before SIGKILL. */
+const KILL_AFTER_MS = 2_000;
+
+export class Pty {
+  readonly #pty: NodePty;
+  #killTimer: ReturnType<typeof setTimeout> | undefined;
+  #hasExited = false;
+
+  /** Starts the program. Throws when it cannot be started. */
+  constructor(options: PtyOptions) {
+    const [program = "", ...args] = options.command;
+    this.#pty = nodePty.spawn(program, args, {
+      name: "xterm-256color",
+      cols: options.cols,
+      rows: options.rows,
+      cwd: options.cwd,
+      env: options.env,
+      // Bytes, not text: characters that are split between two reads stay whole.
+      encoding: null,
+    });
+    this.#pty.onData((data) => options.onOutput(typeof data === "string" ? new TextEncoder().encode(data) : data));
+    this.#pty.onExit(({ exitCode, signal }) => {
+      this.#hasExited = true;
+      clearTimeout(this.#killTimer);
+      options.onExit({ code: exitCode, signal: signal || null });
+    });
+  }
+
+  get pid(): number {
+    return this.#pty.pid;
+  }
+
+  /** Gives input to the program. */
+  write(bytes: Uint8Array): void {
+    if (!this.#hasExited) this.#pty.write(Buffer.from(bytes));
+  }
+
+  /** Resolves when little enough input waits for the program to read it (terminalLimits.inputBytes). */
+  async writable(): Promise<void> {
+    const socket = this.#pty._socket;
+    if (socket === undefined) return;
+    while (!this.#hasExited && socket.writableLength > terminalLimits.inputBytes) {
+      await new Promise<void>((resolve) => {
+        socket.once("drain", resolve);
+        socket.once("close", resolve);
+      });
+    }
+  }
+
+  resize({ cols, rows }: TerminalSize): void {
+    if (this.#hasExited) return;
+    try {
+      this.#pty.resize(cols, rows);
+    } catch {
+      // The program ended this instant.
+    }
+  }
+
+  pause(): void {
+    if (!this.#hasExited) this.#pty.pause();
+  }
+
+  resume(): void {
+    if (!this.#hasExited) this.#pty.resume();
+  }
+
+  /** Hangs up, as a closed window does; kills what does not leave. onExit follows. */
+  kill(): void {
+    if (this.#hasExited || this.#killTimer !== undefined) return;
+    this.#signal("SIGHUP");
+    this.#signal("SIGCONT");
+    this.#killTimer = setTimeout(() => this.#signal("SIGKILL"), KILL_AFTER_MS);
+  }
+
+  /** Ends the program now: for when nobody can wait. */
+  killNow(): void {
+    if (!this.#hasExited) this.#signal("SIGKILL");
+  }
+
+  #signal(signal: "SIGHUP" | "SIGCONT" | "SIGKILL"): void {
+    if (Deno.build.os === "windows") {
+      this.#pty.kill();
+      return;
+    }
+    try {
+      // The program leads a process group of its own.
+      Deno.kill(-this.#pty.pid, signal);
+    } catch {
+      // It has ended already.
+    }
+  }
+}
