@@ -2,6 +2,7 @@
 import { Counters } from "@/lib/counters.ts";
 import { Gateways } from "@/lib/gateway/mod.ts";
 import type { SessionTopicMessage, UserTopicMessage } from "@/lib/gateway/topics.ts";
+import { HubLinkTable } from "@/lib/link/hub_links.ts";
 import { createLog, type Log } from "@/lib/log.ts";
 import type { Mesh } from "@/lib/mesh/types.ts";
 import { HubMetrics } from "@/lib/metrics.ts";
@@ -56,6 +57,8 @@ export interface Hub<Auth extends Authenticator = Authenticator> extends Readonl
   readonly log: Log;
   readonly counters: Counters;
   readonly gateways: Gateways;
+  /** Streams to runners: terminals and tunnels. That a user may use the runner is the asking route's to check. */
+  readonly links: HubLinkTable;
   readonly metrics: HubMetrics;
   health(): Promise<Health>;
   /** Whether new clients should be sent here: KV answers, and the hub is not about to stop. */
@@ -80,7 +83,8 @@ export function openHub<Auth extends Authenticator>(options: HubOptions<Auth>): 
   const { kv, mesh, version, isolateId } = options;
   const log = options.log ?? createLog("info", { isolate: isolateId });
   const counters = new Counters();
-  const gateways = new Gateways({ ...options, log, counters });
+  const links = new HubLinkTable({ kv, mesh, log });
+  const gateways = new Gateways({ ...options, links, log, counters });
   const metrics = new HubMetrics({ mesh, store: options.store, counters, isDraining: () => gateways.isDraining });
   const startedMs = performance.now();
   return {
@@ -88,6 +92,7 @@ export function openHub<Auth extends Authenticator>(options: HubOptions<Auth>): 
     log,
     counters,
     gateways,
+    links,
     metrics,
     async readiness() {
       const isReachable = await answers(kv);
@@ -117,6 +122,7 @@ export function openHub<Auth extends Authenticator>(options: HubOptions<Auth>): 
     async close() {
       metrics[Symbol.dispose]();
       await gateways.close();
+      links[Symbol.dispose]();
     },
   };
 }

@@ -50,10 +50,15 @@ export async function deleteRunner(ctx: GatewayContext, principal: Principal, ru
   const { mesh, store, log } = ctx;
   await requireRunner(ctx, principal, runnerId);
   const isolateId = await store.runners.isolateOf(runnerId);
+  const linkIsolateId = await ctx.links.holderOf(runnerId);
   if (!await store.runners.delete(principal.userId, runnerId)) {
     throw new GatewayError("not_found", `there is no runner "${runnerId}"`, "runnerId");
   }
   ctx.hints.runner(principal.userId, runnerId);
+  if (linkIsolateId !== null) {
+    await ctx.links.expire(runnerId, linkIsolateId)
+      .catch((error) => log.info("link_expiry_not_delivered", { runnerId, error: errorText(error) }));
+  }
   if (isolateId === null) return;
   await callIsolate(mesh, isolateId, "runner_deleted", { runnerId })
     .catch((error) => log.info("delete_not_delivered", { runnerId, error: errorText(error) }));

@@ -15,6 +15,7 @@ import { onSignals } from "./signals.ts";
 import { HistoryReader } from "./history_reader.ts";
 import { HostTable } from "./host_table.ts";
 import type { HubTarget } from "./hub_socket.ts";
+import { DataLink } from "./link/link.ts";
 import { errorText, type Log } from "./log.ts";
 import { RunnerLink } from "./runner_link.ts";
 import { RunnerOps } from "./runner_ops.ts";
@@ -72,6 +73,8 @@ export async function runDaemon(options: DaemonOptions): Promise<number> {
   });
   using history = new HistoryReader();
   const commands = new RunnerCommands({ runnerId, roots, hosts, ops, listAgents: options.listAgents, write });
+  // Terminals and tunnels take their streams from it.
+  using dataLink = new DataLink({ runnerId, target: requireTarget, write });
   using link: RunnerLink = new RunnerLink({
     runnerId,
     name: runnerName(config, options.nameOption),
@@ -88,6 +91,7 @@ export async function runDaemon(options: DaemonOptions): Promise<number> {
     onRegistered: () => {
       hosts.tellHub(requireTarget());
       hosts.settle();
+      dataLink.connect();
     },
     onRefused: (refusal, reason) => {
       if (refusal === "unauthorized" && env.PERCH_ENROLLMENT && !isEnrolled) void enrollNow();

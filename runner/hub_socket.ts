@@ -27,10 +27,12 @@ export interface HubSocketHandlers {
 }
 
 export interface HubSocketOptions {
-  /** "/ws/runner" or "/ws/relay". */
+  /** "/ws/runner", "/ws/relay" or "/ws/link". */
   path: string;
   target(): HubTarget;
   handlers: HubSocketHandlers;
+  /** What is sent as a heartbeat; null: nothing now. Default: the protocol's ping. */
+  ping?(): string | Uint8Array<ArrayBuffer> | null;
   heartbeatMs?: number;
   silenceMs?: number;
   random?: () => number;
@@ -93,7 +95,7 @@ export class HubSocket {
   }
 
   /** Sends a frame; returns false when there is no open connection. Whoever sends must be able to send it again. */
-  send(frame: string): boolean {
+  send(frame: string | Uint8Array<ArrayBuffer>): boolean {
     if (!this.#socket || this.#socket.readyState !== WebSocket.OPEN) return false;
     this.#socket.send(frame);
     return true;
@@ -138,6 +140,7 @@ export class HubSocket {
       this.#retry(error instanceof Error ? error.message : String(error));
       return;
     }
+    socket.binaryType = "arraybuffer";
     this.#socket = socket;
     this.#lastError = "";
     this.#lastHeardAt = Date.now();
@@ -159,7 +162,10 @@ export class HubSocket {
   #heartbeat(): void {
     if (Date.now() - this.#lastHeardAt >= (this.#options.silenceMs ?? limits.silenceMs)) {
       this.#gone("the hub fell silent", 1000);
-    } else this.send('{"type":"ping"}');
+      return;
+    }
+    const ping = this.#options.ping === undefined ? '{"type":"ping"}' : this.#options.ping();
+    if (ping !== null) this.send(ping);
   }
 
   #closed(socket: WebSocket, code: number, reason: string): void {

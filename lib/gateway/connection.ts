@@ -13,7 +13,7 @@ import { errorText, type Log } from "@/lib/log.ts";
 import type { Principal } from "@/lib/principal.ts";
 import type { Flushable, Ticker } from "./ticker.ts";
 
-export type Namespace = "relay" | "runner" | "viewer" | "hub" | "runners";
+export type Namespace = "relay" | "runner" | "viewer" | "hub" | "runners" | "link";
 
 /** Error replies that a socket may cause at once; each second it wins back one tenth. Beyond it the socket is closed. */
 const ERROR_BURST = 50;
@@ -294,6 +294,6 @@ export function isOversize(data: unknown): boolean {
 }
 
 /** A close reason holds at most 123 bytes (RFC 6455 §5.5). */
-function shortReason(reason: string): string {
+export function shortReason(reason: string): string {
   return reason.replaceAll(/[^\x20-\x7e]/g, "?").slice(0, 123);
 }

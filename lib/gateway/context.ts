@@ -1,6 +1,7 @@
 /** What the gateways of one isolate share. */
 import type { Counters } from "@/lib/counters.ts";
 import type { HubConfig } from "@/lib/hub.ts";
+import type { HubLinkTable } from "@/lib/link/hub_links.ts";
 import { errorText, type Log } from "@/lib/log.ts";
 import type { Mesh } from "@/lib/mesh/types.ts";
 import type { SessionStore } from "@/lib/session/types.ts";
@@ -19,6 +20,7 @@ import type { MeshCalls } from "./topics.ts";
 
 export interface GatewayContext {
   readonly mesh: Mesh;
+  readonly links: HubLinkTable;
   readonly store: SessionStore;
   readonly config: HubConfig;
   readonly counters: Counters;
@@ -38,8 +40,14 @@ export interface GatewayContext {
   readonly rooms: Map<string, Room>;
 }
 
+/** What all sockets have in common, whatever is spoken on them. */
+export type LiveSocket = Pick<
+  Connection,
+  "id" | "isClosed" | "principal" | "send" | "sendError" | "close" | "goAway" | "beat"
+>;
+
 /** Serves one open socket of a namespace. */
-export type SocketAcceptor = (ctx: GatewayContext, socket: WebSocket, principal: Principal) => Connection;
+export type SocketAcceptor = (ctx: GatewayContext, socket: WebSocket, principal: Principal) => LiveSocket;
 
 /** Thrown by what gateways and REST routes share; both turn it into their own typed error. */
 export class GatewayError extends Error {

@@ -3,15 +3,17 @@ import { closeCodes } from "@/protocol/mod.ts";
 import type { Counters } from "@/lib/counters.ts";
 import type { HubConfig } from "@/lib/hub.ts";
 import { errorText, type Log } from "@/lib/log.ts";
+import type { HubLinkTable } from "@/lib/link/hub_links.ts";
 import type { Mesh } from "@/lib/mesh/types.ts";
 import type { Principal } from "@/lib/principal.ts";
 import { boundsOf } from "@/lib/rate_limit.ts";
 import type { SessionStore } from "@/lib/session/types.ts";
 import { deliverHere } from "./commands.ts";
-import type { Connection, Namespace } from "./connection.ts";
-import { type GatewayContext, serveCall, type SocketAcceptor, track } from "./context.ts";
+import type { Namespace } from "./connection.ts";
+import { type GatewayContext, type LiveSocket, serveCall, type SocketAcceptor, track } from "./context.ts";
 import { Hints } from "./hints.ts";
 import { acceptHub } from "./hub.ts";
+import { acceptLink } from "./link.ts";
 import { Presence } from "./presence.ts";
 import { Quotas } from "./quotas.ts";
 import { unavailable } from "./questions.ts";
@@ -37,10 +39,12 @@ const acceptors: Readonly<Record<Namespace, SocketAcceptor>> = {
   viewer: acceptViewer,
   hub: acceptHub,
   runners: acceptRunners,
+  link: acceptLink,
 };
 
 export interface GatewaysOptions {
   mesh: Mesh;
+  links: HubLinkTable;
   store: SessionStore;
   config: HubConfig;
   counters: Counters;
@@ -247,7 +251,7 @@ export class Gateways {
 
 /** A user's sockets on this isolate; they are closed when their credential is revoked anywhere. */
 class UserSockets {
-  readonly connections = new Set<Connection>();
+  readonly connections = new Set<LiveSocket>();
   readonly #subscription: { [Symbol.dispose](): void };
 
   constructor(mesh: Mesh, userId: string) {

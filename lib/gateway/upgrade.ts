@@ -5,7 +5,7 @@ import type { Principal } from "@/lib/principal.ts";
 import type { Namespace } from "./connection.ts";
 
 /** Namespaces that programs open: they must name an API key, a browser's cookie does not do. */
-const keyOnly: ReadonlySet<Namespace> = new Set(["relay", "runner"]);
+const keyOnly: ReadonlySet<Namespace> = new Set(["relay", "runner", "link"]);
 
 export type RequestVerdict =
   | { ok: true }

@@ -66,6 +66,8 @@ export const keys = {
     all: (runnerId: string): Key => ["runner", runnerId],
     /** OwnerRow, as for sessions. */
     owner: (runnerId: string): Key => ["runner", runnerId, "owner"],
+    /** LinkRow: which isolate holds its data link. */
+    link: (runnerId: string): Key => ["runner", runnerId, "link"],
     /** Uint8Array: one part of a runner's row that was too large. */
     blob: (runnerId: string, blobId: string, part?: number): Key =>
       part === undefined ? ["runner", runnerId, "blob", blobId] : ["runner", runnerId, "blob", blobId, part],

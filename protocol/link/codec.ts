@@ -143,7 +143,7 @@ export function decodeJson(bytes: Uint8Array): unknown {
 }
 
 /** An OPEN frame. Throws RangeError when the header's JSON is over linkLimits.headerBytes. */
-export function encodeOpen(streamId: number, header: unknown): Uint8Array {
+export function encodeOpen(streamId: number, header: unknown): Uint8Array<ArrayBuffer> {
   const payload = encoder.encode(JSON.stringify(header));
   if (payload.length > linkLimits.headerBytes) {
     throw new RangeError(
@@ -154,7 +154,7 @@ export function encodeOpen(streamId: number, header: unknown): Uint8Array {
 }
 
 /** A RESET frame; the message is cut to RESET_MESSAGE_BYTES. */
-export function encodeReset(streamId: number, code: ResetCode, message: string): Uint8Array {
+export function encodeReset(streamId: number, code: ResetCode, message: string): Uint8Array<ArrayBuffer> {
   const payload = new Uint8Array(1 + RESET_MESSAGE_BYTES);
   payload[0] = resetCodes.indexOf(code);
   // It stops before a character that does not fit as a whole.
@@ -162,30 +162,30 @@ export function encodeReset(streamId: number, code: ResetCode, message: string):
   return frame(streamId, frameTypes.reset, payload.subarray(0, 1 + written));
 }
 
-export function encodeEnd(streamId: number): Uint8Array {
+export function encodeEnd(streamId: number): Uint8Array<ArrayBuffer> {
   return frame(streamId, frameTypes.end, new Uint8Array(0));
 }
 
 /** A CREDIT frame; stream 0 for the link's own. */
-export function encodeCredit(streamId: number, bytes: number): Uint8Array {
+export function encodeCredit(streamId: number, bytes: number): Uint8Array<ArrayBuffer> {
   const payload = new Uint8Array(4);
   new DataView(payload.buffer).setUint32(0, bytes);
   return frame(streamId, frameTypes.credit, payload);
 }
 
-export function encodeData(streamId: number, bytes: Uint8Array): Uint8Array {
+export function encodeData(streamId: number, bytes: Uint8Array): Uint8Array<ArrayBuffer> {
   return frame(streamId, frameTypes.data, bytes);
 }
 
-export function encodePing(): Uint8Array {
+export function encodePing(): Uint8Array<ArrayBuffer> {
   return frame(0, frameTypes.ping, new Uint8Array(0));
 }
 
-export function encodePong(): Uint8Array {
+export function encodePong(): Uint8Array<ArrayBuffer> {
   return frame(0, frameTypes.pong, new Uint8Array(0));
 }
 
-function frame(streamId: number, type: FrameType, payload: Uint8Array): Uint8Array {
+function frame(streamId: number, type: FrameType, payload: Uint8Array): Uint8Array<ArrayBuffer> {
   const bytes = new Uint8Array(FRAME_HEAD_BYTES + payload.length);
   writeHead(new DataView(bytes.buffer), 0, streamId, type, payload.length);
   bytes.set(payload, FRAME_HEAD_BYTES);

@@ -7,17 +7,17 @@ export const MESSAGE_BYTES = 2 * (linkLimits.dataBytes + FRAME_HEAD_BYTES);
 
 /** Fills one buffer over and over and hands it to `send`, which must be done with the bytes when it returns. */
 export class MessageWriter {
-  readonly #send: (message: Uint8Array) => void;
+  readonly #send: (message: Uint8Array<ArrayBuffer>) => void;
   readonly #buffer = new Uint8Array(MESSAGE_BYTES);
   readonly #view = new DataView(this.#buffer.buffer);
   #used = 0;
 
-  constructor(send: (message: Uint8Array) => void) {
+  constructor(send: (message: Uint8Array<ArrayBuffer>) => void) {
     this.#send = send;
   }
 
   /** Adds a frame that is encoded already. */
-  add(frame: Uint8Array): void {
+  add(frame: Uint8Array<ArrayBuffer>): void {
     if (this.#used + frame.length > this.#buffer.length) this.flush();
     if (frame.length > this.#buffer.length) {
       this.#send(frame);

@@ -25,7 +25,7 @@ import { linkLimits, type ResetCode, StreamResetError } from "./types.ts";
 /** What carries the messages of a link to its other end: all of them, in order, or none from some point on. */
 export interface LinkTransport {
   /** Sends one message. The bytes are the caller's again when it returns. */
-  send(message: Uint8Array): void;
+  send(message: Uint8Array<ArrayBuffer>): void;
   /** Bytes sent that have not left yet. */
   bufferedBytes(): number;
 }
@@ -69,7 +69,7 @@ export class Multiplexer<Header> implements StreamLink, FrameHandler {
   readonly #streams = new Map<number, MuxStream<Header>>();
   readonly #stats = { ignoredFrames: 0, refusedStreams: 0, sentBytes: 0, receivedBytes: 0 };
   /** Encoded frames that go before all data: OPEN, END, RESET, PING, PONG. */
-  #control: Uint8Array[] = [];
+  #control: Uint8Array<ArrayBuffer>[] = [];
   /** Streams that may have credit to grant. */
   readonly #owing = new Set<MuxStream<unknown>>();
   /** Streams with something to send, whose turn it is first. */
@@ -278,7 +278,7 @@ export class Multiplexer<Header> implements StreamLink, FrameHandler {
     return this.#lastStreamId;
   }
 
-  #sendControl(frame: Uint8Array): void {
+  #sendControl(frame: Uint8Array<ArrayBuffer>): void {
     if (this.#isOver) return;
     this.#control.push(frame);
     this.#schedule();
