@@ -23,6 +23,7 @@ const groups: Step[] = [
   { name: "agents", args: test("tests/agents") },
   { name: "hostile", args: test("tests/hostile", "tests/isolates") },
   { name: "start", args: test("tests/start") },
+  { name: "operations", args: test("tests/operations") },
   { name: "faults", args: test("tests/faults") },
   { name: "browser", args: test("tests/browser") },
 ];
