@@ -3,15 +3,23 @@
  * binary (denort) is DENORT_BIN's, else a `denort` of the PATH, else the one that deno downloads.
  */
 import { dirname, join } from "node:path";
+import process from "node:process";
 import { parseArgs } from "node:util";
 import { PERCH_VERSION } from "@/protocol/mod.ts";
+import config from "../deno.json" with { type: "json" };
 
 const root = join(import.meta.dirname!, "..");
 
 /** Exit codes: 1 the program could not be compiled; 2 wrong usage; 3 there is no base binary to be had. */
 export const exitCodes = { failed: 1, usage: 2, noBase: 3 } as const;
 
-/** Arguments of `deno` that compile the runner: only the npm packages that it imports go in. */
+/** The npm package with node-pty's binary for this platform: loaded by a name that is made at run time, so it must be named. */
+function ptyBinary(): string {
+  const [, name, version] = /^npm:(.+)@([^@]+)$/.exec(config.imports["node-pty"]) ?? [];
+  return `npm:${name}-${process.platform}-${process.arch}@${version}`;
+}
+
+/** Arguments of `deno` that compile the runner: only the npm packages that it needs go in. */
 export function compileArgs(output: string): string[] {
   return [
     "compile",
@@ -19,6 +27,8 @@ export function compileArgs(output: string): string[] {
     "--no-check",
     "--node-modules-dir=none",
     "--exclude-unused-npm",
+    "--include",
+    ptyBinary(),
     "--output",
     output,
     join(root, "runner/main.ts"),

@@ -67,6 +67,7 @@ Deno.test("everything that the program needs can be put into it, and nothing els
     }
     assert.match(made.stderr, /zod/);
     assert.match(made.stderr, /@agentclientprotocol/);
+    assert.match(made.stderr, /node-pty-/);
     assert.doesNotMatch(made.stderr, /playwright|chromium|esbuild|better-auth|preact|_test\.ts/);
   } finally {
     await Deno.remove(folder, { recursive: true });
