@@ -54,6 +54,7 @@ export async function startSession(
   const op = crypto.randomUUID();
   const { userId } = principal;
   const named = namedAgent(runner, agent);
+  await ctx.quotas.checkRoom("session", userId, sessionId);
   await ctx.store.sessions.create(userId, { sessionId, cwd, runnerId, agent: named, sessionName: sessionName || null });
   try {
     await commandRunner(ctx, principal, runnerId, op, {

@@ -2,6 +2,8 @@
 import assert from "node:assert/strict";
 import { join } from "node:path";
 import { Peer as TestPeer, register, startHub as startTestHub, type TestHub } from "@/lib/gateway/testing.ts";
+import { startSession } from "@/lib/hub_sessions.ts";
+import type { Principal } from "@/lib/principal.ts";
 import type { Bounds } from "@/lib/rate_limit.ts";
 import { closeCodes, limits, PROTOCOL_VERSION } from "@/protocol/mod.ts";
 import { Journal } from "@/runner/journal.ts";
@@ -134,6 +136,12 @@ Deno.test("a user at a cap is told which, what is there goes on working, and oth
   await using runner = await TestPeer.open(hub, "runner", "ann");
   runner.send(registerRunner("r1"));
   await runner.next("runner_registered");
+  const ann: Principal = { userId: "ann", userName: "Ann", credential: { kind: "key", id: "k" } };
+  const launch = { runnerId: "r1", cwd: "/work", agent: { agentId: "custom", command: ["true"] } };
+  await assert.rejects(startSession(hub.hub.gateways.context, ann, launch), {
+    name: "GatewayError",
+    code: "rate_limited",
+  });
   await using second = await TestPeer.open(hub, "runner", "ann");
   second.send(registerRunner("r2"));
   assert.deepEqual((await second.next("error")).code, "rate_limited");
