@@ -54,6 +54,7 @@ export class SessionStore {
   readonly #meta = signal<SessionMeta>(initialMeta());
   readonly #rows = signal<TimelineRows>({ ids: [], firstIndex: 0, hasOlder: false, resets: 0 });
   readonly #isLoadingOlder = signal(false);
+  readonly #olderProblem = signal<string | null>(null);
   readonly #outgoing = signal<OutgoingCommand[]>([]);
   readonly #inbox = signal<ReadonlyMap<string, CommandStatus>>(new Map());
   readonly #landedOps = signal<ReadonlySet<string>>(new Set());
@@ -100,6 +101,10 @@ export class SessionStore {
   }
   get isLoadingOlder(): ReadonlySignal<boolean> {
     return this.#isLoadingOlder;
+  }
+  /** Why the entries before the first loaded one cannot be had now: their runner is offline. */
+  get olderProblem(): ReadonlySignal<string | null> {
+    return this.#olderProblem;
   }
   /** This tab's commands to this session that are not settled, or were refused and not yet read. */
   readonly outgoing: ReadonlySignal<OutgoingCommand[]> = computed(() =>
@@ -153,8 +158,10 @@ export class SessionStore {
     this.#outbox.forget(op);
   }
 
-  /** Asks for the page before the first loaded entry, once at a time. */
-  loadOlder(): void {
+  /** Asks for the page before the first loaded entry, once at a time; after a failure only when it is `wanted` by a person. */
+  loadOlder(wanted = false): void {
+    if (wanted) this.#olderProblem.value = null;
+    if (this.#olderProblem.value !== null) return;
     if (this.#isLoadingOlder.value || !this.#timeline.hasOlder || this.#timeline.phase !== "live") return;
     this.#isLoadingOlder.value = this.#socket.send({
       type: "load_messages",
@@ -172,6 +179,7 @@ export class SessionStore {
 
   #attach(): void {
     this.#isLoadingOlder.value = false;
+    this.#olderProblem.value = null;
     this.#socket.send(this.#timeline.attach(++this.#generation));
     this.#seenReported = -1;
     this.#reportSeen();
@@ -209,10 +217,18 @@ export class SessionStore {
       case "delta":
         return this.#applied(this.#timeline.apply(message));
       case "session_messages_page":
-        if (message.generation === this.#generation) this.#isLoadingOlder.value = false;
+        if (message.generation !== this.#generation) return;
+        this.#isLoadingOlder.value = false;
+        // Even a page without entries tells what lies before.
+        this.#effect.rows = true;
         return this.#applied(this.#timeline.apply(message));
       case "session_status":
-        if (message.session.sessionId === this.sessionId) this.#info.value = message.session;
+        if (message.session.sessionId !== this.sessionId) return;
+        // Its host is back, and with it the journal.
+        if (this.#olderProblem.value !== null && message.session.isActive && !this.#info.value?.isActive) {
+          this.loadOlder(true);
+        }
+        this.#info.value = message.session;
         return;
       case "command_status":
         return this.#commandStatus(message);
@@ -307,7 +323,12 @@ export class SessionStore {
       if (settled) this.#refused(settled);
       return;
     }
+    const wasLoadingOlder = this.#isLoadingOlder.value;
     this.#isLoadingOlder.value = false;
+    if (wasLoadingOlder && this.#timeline.phase === "live" && error.ref === String(this.#generation)) {
+      this.#olderProblem.value = error.message;
+      return;
+    }
     const isMine = error.sessionId === undefined || error.sessionId === this.sessionId;
     if (error.code === "not_found" && isMine && this.#timeline.phase !== "live") {
       this.#phase.value = { kind: "gone", reason: "There is no such session, or it is not yours." };

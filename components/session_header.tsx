@@ -94,6 +94,15 @@ export function SessionHeader({ othersWaiting }: { othersWaiting: number }): JSX
             <Icon name="execute" />Resume
           </button>
         )}
+        {(["markdown", "jsonl"] as const).map((format) => (
+          <a
+            key={format}
+            href={`/api/sessions/${encodeURIComponent(store.sessionId)}/export?format=${format}`}
+            download
+          >
+            <Icon name="down" />Export as {format === "jsonl" ? "JSONL" : "Markdown"}
+          </a>
+        ))}
         <button type="button" class="is-danger-text" onClick={() => isDeleting.value = true}>
           <Icon name="trash" />Delete…
         </button>

@@ -194,6 +194,15 @@ class Reader {
 function Older(): JSX.Element {
   const { store } = useSession();
   const { hasOlder, ids } = store.rows.value;
+  const problem = store.olderProblem.value;
+  if (hasOlder && problem !== null) {
+    return (
+      <div class="timeline-older" role="status">
+        {problem.slice(0, 1).toUpperCase() + problem.slice(1)}{" "}
+        <button type="button" class="button is-quiet" onClick={() => store.loadOlder(true)}>Try again</button>
+      </div>
+    );
+  }
   const text = hasOlder ? (store.isLoadingOlder.value ? "Loading earlier entries…" : "Earlier entries") : "";
   return <div class="timeline-older">{ids.length > 0 ? text : ""}</div>;
 }

@@ -169,14 +169,14 @@ Deno.test("an export holds what the hub trimmed while the host is there, and say
   const partial = (await (await exportSession(context, session, "jsonl")).text()).trimEnd().split("\n").map((line) =>
     JSON.parse(line)
   );
-  const missing = { type: "missing", from: 0, to: 229, reason: "older entries are on the runner: it is offline" };
+  const missing = { type: "missing", from: 0, to: 229, reason: "older entries are on the runner (offline)" };
   assert.deepEqual([partial[0].missing, partial[1]], [missing, missing]);
   assert.deepEqual(partial.slice(2), events.slice(230).map(({ entry }) => entry));
   const markdown = await (await exportSession(context, session, "markdown")).text();
   assert.match(markdown, /^# \/work\n\n- Agent: Demo\n/);
   assert.match(
     markdown,
-    /> \*\*Entries 1 to 230 are not in this export:\*\* older entries are on the runner: it is offline\n/,
+    /> \*\*Entries 1 to 230 are not in this export:\*\* older entries are on the runner \(offline\)\n/,
   );
   assert.match(markdown, /## Agent[^\n]*\n\ntext 329\n/);
 });

@@ -35,7 +35,7 @@ export interface ApiCall {
 
 /**
  * Answers an API request: 401 without a credential; 403 for a state-changing request that another site made a browser
- * send; else what `handle` gives as JSON, or its GatewayError with the status of its code.
+ * send; else what `handle` gives, a Response as it is and anything else as JSON, or its GatewayError with the status of its code.
  */
 export async function answerApi(
   { req, url, params, state }: Context<State>,
@@ -57,6 +57,7 @@ export async function answerApi(
   }
   try {
     const { status, body } = await handle({ ctx: hub.gateways.context, principal, req, url, params });
+    if (body instanceof Response) return body;
     return body === undefined ? new Response(null, { status: 204 }) : Response.json(body, { status: status ?? 200 });
   } catch (error) {
     if (error instanceof GatewayError) {

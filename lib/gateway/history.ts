@@ -44,7 +44,7 @@ async function askForHistory(
   const { sessionId } = session;
   const reply = await ask(ctx, session, before, limit);
   const runner = session.runnerName === null ? "the runner" : `the runner "${session.runnerName}"`;
-  if (!reply.ok) throw new GatewayError("unavailable", `older entries are on ${runner}: ${reply.message}`);
+  if (!reply.ok) throw new GatewayError("unavailable", `older entries are on ${runner} (${reply.message})`);
   const page = HistoryPage.safeParse(reply.answer);
   const problem = !page.success || page.data.sessionId !== sessionId
     ? "not a page"
@@ -65,7 +65,7 @@ async function ask(
 ): Promise<Reply> {
   const { mesh, store, log } = ctx;
   const timeoutMs = REQUEST_TIMEOUT_MS + 1_000;
-  let reply = unavailable("it is offline");
+  let reply = unavailable("offline");
   try {
     const holder = await store.log.producerIsolate(sessionId);
     if (holder !== null) {
@@ -78,7 +78,7 @@ async function ask(
     return await callIsolate(mesh, isolateId, "runner_request", { runnerId, message }, { timeoutMs });
   } catch (error) {
     log.debug("history_failed", { sessionId, error: errorText(error) });
-    return unavailable("it cannot be reached now; try again");
+    return unavailable("cannot be reached now");
   }
 }
 

@@ -87,7 +87,7 @@ export class LiveSession {
 
   /** Asks the host for a page of its journal. Never rejects. */
   loadHistory(before: number, limit: number): Promise<Reply> {
-    if (this.#state !== "attached") return Promise.resolve(unavailable("it is not connected"));
+    if (this.#state !== "attached") return Promise.resolve(unavailable("not connected"));
     const { sessionId } = this;
     return this.#questions.ask("history_page", (requestId) => {
       this.connection.send({ type: "load_history", requestId, sessionId, before, limit });

@@ -20,6 +20,7 @@ import { unavailable } from "./questions.ts";
 import { acceptRelay } from "./relay.ts";
 import { acceptRunner } from "./runner.ts";
 import { acceptRunners } from "./runners.ts";
+import { acceptTerminal } from "./terminal.ts";
 import { Ticker } from "./ticker.ts";
 import { isIsolateGone, type UserTopicMessage } from "./topics.ts";
 import { checkUpgrade, versionRefusal } from "./upgrade.ts";
@@ -40,7 +41,17 @@ const acceptors: Readonly<Record<Namespace, SocketAcceptor>> = {
   hub: acceptHub,
   runners: acceptRunners,
   link: acceptLink,
+  terminal: acceptTerminal,
 };
+
+/** A socket that is open, and what it was opened with. */
+interface Upgraded {
+  namespace: Namespace;
+  socket: WebSocket;
+  principal: Principal;
+  url: URL;
+  requestId: string | undefined;
+}
 
 export interface GatewaysOptions {
   mesh: Mesh;
@@ -102,7 +113,8 @@ export class Gateways {
     if ((this.#users.get(principal.userId)?.connections.size ?? 0) >= userSockets) {
       return this.#refuse(429, "rate_limited", `this account has ${userSockets} connections; close some`, 10);
     }
-    const refusal = versionRefusal(new URL(req.url).searchParams.get("protocolVersion"));
+    const url = new URL(req.url);
+    const refusal = versionRefusal(url.searchParams.get("protocolVersion"));
     // Heartbeats are messages of the protocol, so the runtime's own are not needed.
     let upgraded: Deno.WebSocketUpgrade;
     try {
@@ -120,7 +132,7 @@ export class Gateways {
         socket.close(refusal.closeCode, "protocol version");
         return;
       }
-      this.#accept(namespace, socket, principal, requestId);
+      this.#accept({ namespace, socket, principal, url, requestId });
     };
     return response;
   }
@@ -184,8 +196,8 @@ export class Gateways {
     hints[Symbol.dispose]();
   }
 
-  #accept(namespace: Namespace, socket: WebSocket, principal: Principal, requestId: string | undefined): void {
-    const connection = acceptors[namespace](this.context, socket, principal);
+  #accept({ namespace, socket, principal, url, requestId }: Upgraded): void {
+    const connection = acceptors[namespace](this.context, socket, principal, url);
     const { userId } = principal;
     this.context.log.info("socket_opened", { namespace, socketId: connection.id, userId, requestId });
     let user = this.#users.get(principal.userId);
@@ -239,7 +251,7 @@ export class Gateways {
       return null;
     });
     serveCall(mesh, "session_history", async ({ sessionId, before, limit }) => {
-      return await liveSessions.get(sessionId)?.loadHistory(before, limit) ?? unavailable("it is not connected");
+      return await liveSessions.get(sessionId)?.loadHistory(before, limit) ?? unavailable("not connected");
     });
     serveCall(mesh, "runner_request", async ({ runnerId, message }) => {
       const live = liveRunners.get(runnerId);
