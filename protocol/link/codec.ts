@@ -36,7 +36,7 @@ export interface FrameHandler {
   onPong(): void;
 }
 
-const utf8 = new TextDecoder("utf-8", { fatal: true });
+const utf8 = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
 const encoder = new TextEncoder();
 
 /** Hands each frame of a message to `handler`, in order. Throws LinkProtocolError at the first that is not one. */
