@@ -52,8 +52,6 @@ export class SessionTimeline {
   /** Ids of the loaded entries; position is index − firstIndex. */
   #ids: string[] = [];
   #firstIndex = 0;
-  /** Lowest index that the hub holds. */
-  #oldestIndex = 0;
   /** Below this there is nothing to load: every log begins at 0, but a damaged journal may have lost its beginning. */
   #bottomIndex = 0;
   #meta: SessionMeta = initialMeta();
@@ -89,10 +87,6 @@ export class SessionTimeline {
   /** Whether there are entries before the loaded ones, on the hub or on the runner. */
   get hasOlder(): boolean {
     return this.#firstIndex > this.#bottomIndex;
-  }
-  /** Whether those that come next are not on the hub any more, but only on the runner. */
-  get isOlderOnRunner(): boolean {
-    return this.hasOlder && this.#firstIndex <= this.#oldestIndex;
   }
 
   get(id: string): TimelineEntry | undefined {
@@ -160,7 +154,6 @@ export class SessionTimeline {
       this.#ids.push(entry.id);
     }
     this.#firstIndex = message.entries[0]?.index ?? message.oldestIndex;
-    this.#oldestIndex = message.oldestIndex;
     this.#bottomIndex = 0;
     this.#meta = message.meta;
     this.#cursor = message.cursor;
@@ -225,7 +218,6 @@ export class SessionTimeline {
   #applyPage(message: MessagesPage): TimelineEffect {
     const effect = noEffect();
     if (message.before !== undefined && message.before !== this.#firstIndex) return effect;
-    this.#oldestIndex = message.oldestIndex;
     if (message.entries.length === 0 && !message.hasMore) this.#bottomIndex = this.#firstIndex;
     const older = message.entries.filter((entry) => entry.index < this.#firstIndex);
     const newest = older.at(-1);
