@@ -80,7 +80,8 @@ export class Timeline {
 
   /** Closes every text and tool call that is still open, as the turn's end suggests. */
   endTurn(outcome: TurnEnd["outcome"]): void {
-    this.closeText();
+    // What was cut off says so: a message that just ends looks as if the agent had meant it.
+    this.closeText(outcome === "cancelled" ? "cancelled" : "completed");
     for (const tool of this.#tools.values()) {
       if (!isOpen(tool.status)) continue;
       tool.isGuessed = true;
