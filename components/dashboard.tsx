@@ -88,8 +88,9 @@ function Live({ lists: { sessions, runners } }: { lists: Lists }): JSX.Element {
 
   const known = runners.items.value;
   const open = () => isCreating.value = true;
-  const NewSessionDialog = isCreating.value ? dialog.module.value?.NewSessionDialog : undefined;
   const isLoaded = sessions.items.value !== null && known !== null;
+  // Not before the lists are there: the dialog chooses the runner and the folder from them.
+  const NewSessionDialog = isCreating.value && isLoaded ? dialog.module.value?.NewSessionDialog : undefined;
   return (
     <Shell
       end={<ConnectionBadge state={sessions.state} />}
