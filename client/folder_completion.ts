@@ -11,6 +11,8 @@ export interface FolderSuggestion {
 
 export interface FolderPickerState {
   text: string;
+  /** The folders outside of which nothing can be listed. */
+  roots: readonly string[];
   isOpen: boolean;
   /** Position in the suggestions, or -1 when none is highlighted. */
   active: number;
@@ -35,12 +37,17 @@ export type FolderPickerAction =
   | { type: "opened" }
   | { type: "closed" };
 
-export function initialFolderPicker(text: string): FolderPickerState {
-  return { text, isOpen: false, active: -1, listing: null, error: null };
+export function initialFolderPicker(text: string, roots: readonly string[] = []): FolderPickerState {
+  return { text, roots, isOpen: false, active: -1, listing: null, error: null };
 }
 
-/** Splits what was typed at its last separator (of either kind); null when there is none, then only roots are suggested. */
-export function folderQuery(text: string): FolderQuery | null {
+/**
+ * Splits what was typed at its last separator (of either kind). A root itself is listed: what lies beside it cannot be.
+ * Null when there is nothing to list on the way to a root, then only roots are suggested.
+ */
+export function folderQuery(text: string, roots: readonly string[] = []): FolderQuery | null {
+  if (roots.some((root) => root === text)) return { parent: text, prefix: "" };
+  if (roots.some((root) => root.startsWith(text) && !isRoot(root))) return null;
   const cut = Math.max(text.lastIndexOf("/"), text.lastIndexOf("\\"));
   if (cut < 0) return null;
   const parent = text.slice(0, cut + 1);
@@ -53,10 +60,10 @@ export function folderPickerReducer(state: FolderPickerState, action: FolderPick
     case "typed":
       return { ...state, text: action.text, isOpen: true, active: -1, error: null };
     case "listed":
-      if (folderQuery(state.text)?.parent !== action.parent) return state;
+      if (folderQuery(state.text, state.roots)?.parent !== action.parent) return state;
       return { ...state, listing: { parent: action.parent, folders: action.folders }, error: null };
     case "failed":
-      if (folderQuery(state.text)?.parent !== action.parent) return state;
+      if (folderQuery(state.text, state.roots)?.parent !== action.parent) return state;
       return { ...state, listing: null, error: action.error };
     case "moved": {
       if (action.count === 0) return { ...state, isOpen: true, active: -1 };
@@ -78,9 +85,9 @@ export const SUGGESTIONS_MAX = 40;
 /** What to suggest: earlier folders and roots that contain what was typed, then the folders listed by the runner. */
 export function folderSuggestions(
   state: FolderPickerState,
-  known: { recent: readonly string[]; roots: readonly string[] },
+  recent: readonly string[],
 ): FolderSuggestion[] {
-  const query = folderQuery(state.text);
+  const query = folderQuery(state.text, state.roots);
   const suggestions: FolderSuggestion[] = [];
   const seen = new Set<string>();
   const add = (suggestion: FolderSuggestion) => {
@@ -101,10 +108,10 @@ export function folderSuggestions(
     }
   };
   const earlier = () => {
-    for (const path of known.recent) {
+    for (const path of recent) {
       if (isMatch(path)) add({ path, label: path, source: "recent", isGitRepo: false });
     }
-    for (const path of known.roots) if (isMatch(path)) add({ path, label: path, source: "root", isGitRepo: false });
+    for (const path of state.roots) if (isMatch(path)) add({ path, label: path, source: "root", isGitRepo: false });
   };
   if (query === null) earlier();
   listed();

@@ -35,16 +35,17 @@ interface FolderPickerProps {
 
 export function FolderPicker({ runnerId, roots, recent, value, onChange, error }: FolderPickerProps): JSX.Element {
   const id = useId();
-  const state = useSignal(initialFolderPicker(value.peek()));
+  const state = useSignal(initialFolderPicker(value.peek(), roots));
   const list = useRef<HTMLUListElement>(null);
-  const suggestions = useComputed(() => folderSuggestions(state.value, { recent, roots }));
+  const suggestions = useComputed(() => folderSuggestions(state.value, recent));
   const dispatch = (action: FolderPickerAction) => {
     state.value = folderPickerReducer(state.value, action);
     if (action.type === "typed") onChange(action.text);
     if (action.type === "chose") onChange(action.path);
   };
-  const parent = folderQuery(state.value.text)?.parent;
-  const prefix = folderQuery(state.value.text)?.prefix ?? "";
+  const query = folderQuery(state.value.text, roots);
+  const parent = query?.parent;
+  const prefix = query?.prefix ?? "";
 
   useEffect(() => {
     if (parent === undefined || !state.value.isOpen) return;

@@ -94,7 +94,7 @@ export function NewSessionDialog({ sessions, runners, onClose }: NewSessionDialo
         )}
         {isOffline && <p class="hint" role="status">This runner is offline. The session starts when it is back.</p>}
         <FolderPicker
-          key={runnerId.value}
+          key={[runnerId.value, ...runner.value?.roots ?? []].join("\n")}
           runnerId={runnerId.value}
           roots={runner.value?.roots ?? []}
           recent={recent.value}
