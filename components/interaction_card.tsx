@@ -150,7 +150,13 @@ function AnswerField({ value, onInput, isDisabled, onSubmit }: AnswerFieldProps)
 }
 
 function Answered({ entry, body }: { entry: Entry; body: InteractionBody }): JSX.Element {
+  const { store } = useSession();
   const { answer } = body;
+  const late = useComputed(() =>
+    store.outgoing.value.findLast(({ command, status }) =>
+      command.kind === "answer" && command.entryId === entry.id && (status === "rejected" || status === "expired")
+    )
+  );
   const option = body.options.find((candidate) => candidate.optionId === answer?.optionId);
   const isNo = answer?.outcome === "cancelled" || option?.kind?.startsWith("reject") || !answer;
   const what = !answer || answer.outcome === "cancelled"
@@ -158,13 +164,20 @@ function Answered({ entry, body }: { entry: Entry; body: InteractionBody }): JSX
     : answer.outcome === "text"
     ? `“${answer.text ?? ""}”`
     : option?.name ?? "Answered";
-  return (
+  const row = (
     <div class="answered">
       <Icon name={isNo ? "close" : "check"} />
       <span class="answered-what">{what}</span>
       {answer?.by && <span class="quiet">by {answer.by}</span>}
       <span class="answered-about">{body.message ?? entry.head.title}</span>
     </div>
+  );
+  if (!late.value) return row;
+  return (
+    <>
+      {row}
+      <p class="receipt" role="status">Your answer did not count: {late.value.reason ?? "it came too late"}</p>
+    </>
   );
 }
 
