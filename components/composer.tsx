@@ -242,9 +242,15 @@ export function Composer(): JSX.Element {
           </select>
         )}
         {isWorking && (
-          <button type="button" class="button is-stop" onClick={stop} title="Stop (Esc)">
+          <button
+            type="button"
+            class={`button is-stop${isEmpty ? "" : " is-icon"}`}
+            onClick={stop}
+            title="Stop (Esc)"
+            aria-label="Stop"
+          >
             <Icon name="stop" />
-            Stop
+            {isEmpty && "Stop"}
           </button>
         )}
         {(!isWorking || !isEmpty) && (

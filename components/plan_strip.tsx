@@ -38,7 +38,7 @@ export function PlanStrip(): JSX.Element | null {
         {plan.map((entry, at) => (
           <li key={at} class={`is-${entry.status}`}>
             <span class="plan-mark" role="img" aria-label={marks[entry.status].word}>{marks[entry.status].sign}</span>
-            {entry.content}
+            <span class="plan-text">{entry.content}</span>
           </li>
         ))}
       </ol>
