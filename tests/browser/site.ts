@@ -7,6 +7,7 @@ import {
   type Browser,
   type BrowserContext,
   launchBrowser,
+  type Locator,
   newDevice,
   type Page,
   type Size,
@@ -81,4 +82,9 @@ export class Site implements AsyncDisposable {
 /** Whether the page can be moved sideways: content that is wider than the window. */
 export function overflowPx(page: Page): Promise<number> {
   return page.evaluate(() => document.scrollingElement!.scrollWidth - innerWidth);
+}
+
+/** Where prompts are typed. */
+export function promptField(page: Page): Locator {
+  return page.getByRole("textbox", { name: "Prompt" }).or(page.getByRole("combobox", { name: "Prompt" }));
 }

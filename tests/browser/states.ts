@@ -1,0 +1,208 @@
+/** Every page of the app, in the states that look different. */
+import type { RunnerProcess } from "@/tests/support/runner.ts";
+import type { ScriptedProducer } from "@/tests/support/producer.ts";
+import type { BrowserContext, Page } from "./browser.ts";
+import { busyMeta, entryOf, everyKind } from "./entries.ts";
+import { promptField, type Site } from "./site.ts";
+
+export interface PageState {
+  name: string;
+  /** Takes a page there. */
+  open: (page: Page) => Promise<void>;
+}
+
+/** What nobody who is signed in can see. */
+export function strangerStates({ hub }: Site): PageState[] {
+  return [
+    {
+      name: "login",
+      open: async (page) => {
+        await page.goto(`${hub.url}/login`);
+        await page.getByRole("button", { name: "Sign in" }).waitFor();
+      },
+    },
+    {
+      name: "login, refused",
+      open: async (page) => {
+        await page.goto(`${hub.url}/login`);
+        await page.getByLabel("Email").fill("ann@perch.test");
+        await page.getByLabel("Password", { exact: true }).fill("Wrong-horse-7");
+        await page.getByRole("button", { name: "Sign in" }).click();
+        await page.getByRole("alert").waitFor();
+      },
+    },
+    {
+      name: "setup",
+      open: async (page) => {
+        await page.goto(`${hub.url}/setup#not-a-token`);
+        await page.getByLabel("Password", { exact: true }).fill("short");
+      },
+    },
+  ];
+}
+
+/** What a person without a session sees. */
+export function emptyStates({ hub }: Site): PageState[] {
+  return [
+    {
+      name: "dashboard, empty",
+      open: async (page) => {
+        await page.goto(hub.url);
+        await page.getByRole("button", { name: "Start the demo" }).waitFor();
+      },
+    },
+  ];
+}
+
+/** Sessions whose rows and pages look different. */
+export class Sessions implements AsyncDisposable {
+  private constructor(readonly busy: ScriptedProducer, readonly others: ScriptedProducer[]) {}
+
+  static async start(site: Site, runner: RunnerProcess): Promise<Sessions> {
+    const at = { runnerId: runner.runnerId };
+    const busy = await site.session("Make the parser read only the header of each file", busyMeta, at);
+    for (const entry of everyKind()) busy.write(entry);
+    const working = await site.session(
+      "Write the release notes",
+      { activity: "working", preview: "Reading the log" },
+      at,
+    );
+    const ended = await site.session("Try the other queue", {
+      activity: "ended",
+      ended: { reason: "failed", detail: "error: no such file\n  at main.ts:1", at: 1_000 },
+    }, at);
+    const empty = await site.session("Nothing yet", {}, at);
+    ended.write(entryOf(0, "user_message", { text: "Is it faster?" }));
+    const all = [busy, working, ended, empty];
+    for (const host of all) await host.settled();
+    return new Sessions(busy, [working, ended, empty]);
+  }
+
+  states(site: Site, device: BrowserContext): PageState[] {
+    const { hub } = site;
+    const [working, ended, empty] = this.others;
+    const openSession = async (page: Page) => {
+      await page.goto(site.urlOf(this.busy));
+      await page.getByRole("region", { name: "Permission needed" }).getByText("readHeader").first().waitFor();
+    };
+    return [
+      {
+        name: "dashboard",
+        open: async (page) => {
+          await page.goto(hub.url);
+          await page.getByText("Needs you").waitFor();
+        },
+      },
+      {
+        name: "new session",
+        open: async (page) => {
+          await page.goto(`${hub.url}/?new`);
+          await page.getByRole("dialog").getByText("First prompt").waitFor();
+          await page.getByRole("dialog").getByText("that are not set up").click();
+        },
+      },
+      { name: "session", open: openSession },
+      {
+        name: "session, a diff and the plan opened",
+        open: async (page) => {
+          await openSession(page);
+          await page.locator(".plan > summary").click();
+          await openFolds(page, ".tool .diff-scroll");
+          await page.locator(".tool .diff-scroll tr.is-added").first().waitFor();
+        },
+      },
+      {
+        name: "session, its start opened",
+        open: async (page) => {
+          await openSession(page);
+          await openFolds(page, '[data-index="1"] .fold-body');
+          await page.locator(".code-block .hljs-keyword").first().waitFor();
+        },
+      },
+      {
+        name: "session, its menu",
+        open: async (page) => {
+          await openSession(page);
+          await page.getByLabel("Session menu").click();
+          await promptField(page).fill("/");
+          await page.getByRole("listbox", { name: "Commands" }).waitFor();
+        },
+      },
+      {
+        name: "session, offline",
+        open: async (page) => {
+          await page.goto(site.urlOf(working!));
+          await page.locator(".session-head").getByText("Working").waitFor();
+          await promptField(page).fill("And thank the testers");
+          await device.setOffline(true);
+          await page.getByText(/^(Offline|Reconnecting)/).first().waitFor();
+          await page.getByRole("button", { name: /^Send/ }).click();
+          await page.getByText("Kept here").waitFor();
+          await device.setOffline(false);
+        },
+      },
+      {
+        name: "session, ended",
+        open: async (page) => {
+          await page.goto(site.urlOf(ended!));
+          await page.getByText("The agent failed.").waitFor();
+        },
+      },
+      {
+        name: "session, delete",
+        open: async (page) => {
+          await page.goto(site.urlOf(empty!));
+          await page.getByText("Nothing yet. Ask").waitFor();
+          await page.getByLabel("Session menu").click();
+          await page.getByRole("button", { name: "Delete…" }).click();
+          await page.getByRole("dialog").waitFor();
+        },
+      },
+      {
+        name: "no such session",
+        open: async (page) => {
+          await page.goto(`${hub.url}/session/none`);
+          await page.getByText("Not here").waitFor();
+        },
+      },
+      {
+        name: "settings",
+        open: async (page) => {
+          await page.goto(`${hub.url}/settings`);
+          await page.getByText("tests", { exact: true }).first().waitFor();
+        },
+      },
+      {
+        name: "device",
+        open: async (page) => {
+          const { userCode } = await hub.api("POST", "/api/device", { clientName: "build-box" });
+          await page.goto(`${hub.url}/device?code=${userCode}`);
+          await page.getByRole("button", { name: "Allow" }).waitFor();
+        },
+      },
+      {
+        name: "device, code",
+        open: async (page) => {
+          await page.goto(`${hub.url}/device`);
+          await page.getByLabel("Code shown in the terminal").waitFor();
+        },
+      },
+    ];
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    for (const host of [this.busy, ...this.others]) await host[Symbol.asyncDispose]();
+  }
+}
+
+/** Opens what can be opened in the timeline, from its end up, until there is a `target`. */
+async function openFolds(page: Page, target: string): Promise<void> {
+  await page.locator(".timeline").evaluate(async (box, target) => {
+    while (!box.querySelector(target)) {
+      for (const fold of box.querySelectorAll<HTMLElement>("details:not([open]) > summary")) fold.click();
+      box.scrollTop -= 300;
+      await new Promise(requestAnimationFrame);
+    }
+    box.querySelector(target)!.scrollIntoView({ block: "center" });
+  }, target);
+}
