@@ -64,7 +64,8 @@ export async function deleteRunner(ctx: GatewayContext, principal: Principal, ru
     .catch((error) => log.info("delete_not_delivered", { runnerId, error: errorText(error) }));
 }
 
-async function askRunner(
+/** Asks a runner something. Throws GatewayError: `not_found`, `unavailable` (offline, no answer). */
+export async function askRunner(
   ctx: GatewayContext,
   principal: Principal,
   runnerId: string,

@@ -4,6 +4,7 @@ import { limits } from "./limits.ts";
 import { CommandResult, DeliveredCommand } from "./command.ts";
 import { HistoryPage, LoadHistory } from "./history.ts";
 import { AgentInfo, ErrorMessage, GoingAway, Id, Ping, Pong, SessionEnd, TimeMs } from "./shared.ts";
+import { TerminalRequest, TerminalResult } from "./terminal.ts";
 
 const Path = z.string().max(limits.pathChars);
 
@@ -68,6 +69,7 @@ export const runnerClient = {
   file_result: FileResult,
   agents_list: AgentsList,
   history_page: HistoryPage,
+  terminal_result: TerminalResult,
   ping: Ping,
   pong: Pong,
 } as const;
@@ -103,6 +105,7 @@ export const runnerServer = {
   list_files: ListFiles,
   list_agents: ListAgents,
   load_history: LoadHistory,
+  terminal_request: TerminalRequest,
   session_deleted: SessionDeleted,
   going_away: GoingAway,
   error: ErrorMessage,

@@ -22,6 +22,7 @@ import { RunnerOps } from "./runner_ops.ts";
 import type { SelfCommand } from "./self_command.ts";
 import type { SessionFile } from "./session_file.ts";
 import { exitCodes } from "./supervisor.ts";
+import { TerminalManager } from "./terminal/manager.ts";
 
 export interface DaemonOptions {
   dataDir: DataDir;
@@ -31,6 +32,7 @@ export interface DaemonOptions {
   env: Record<string, string>;
   listAgents(): Promise<AgentInfo[]>;
   hostCommand(sessionPath: string): SelfCommand;
+  terminalCommand: SelfCommand;
   write: Log;
   /** Resolves when the supervisor is gone: the daemon then leaves, and the sessions stay. */
   orphaned: Promise<void>;
@@ -75,6 +77,8 @@ export async function runDaemon(options: DaemonOptions): Promise<number> {
   const commands = new RunnerCommands({ runnerId, roots, hosts, ops, listAgents: options.listAgents, write });
   // Terminals and tunnels take their streams from it.
   using dataLink = new DataLink({ runnerId, target: requireTarget, write });
+  using terminals = new TerminalManager({ roots, env, terminalCommand: options.terminalCommand, write });
+  terminals.serve(dataLink);
   using link: RunnerLink = new RunnerLink({
     runnerId,
     name: runnerName(config, options.nameOption),
@@ -85,6 +89,7 @@ export async function runDaemon(options: DaemonOptions): Promise<number> {
     storedIds: () => hosts.storedIds(),
     onDeleted: (sessionIds) => void commands.remove(sessionIds),
     onHistory: (request) => historyOf(hosts, history, request, sessionDir(dataDir, request.sessionId)),
+    onTerminalRequest: (request) => terminals.request(request),
     isKnownAlive: (sessionId) => hosts.has(sessionId),
     endOf: (sessionId) => hosts.endOf(sessionId),
     onCommand: (command) => commands.deliver(command),
@@ -129,6 +134,7 @@ export async function runDaemon(options: DaemonOptions): Promise<number> {
   // No command comes in any more; the hub keeps them for the next run.
   await link.finish();
   await commands.idle();
+  await terminals.close();
   if (sessions === "stop") await hosts.stopAll("runner_stopped");
   return code;
 }

@@ -60,9 +60,13 @@ async function run(line: CommandLine): Promise<number> {
         env,
         listAgents: () => listAgents({ env }),
         hostCommand: (session) => selfCommand(["__host", "--session", session, "--data-dir", dir.path], selfOptions()),
+        terminalCommand: selfCommand(["__terminal"], selfOptions()),
         write: runnerLog("daemon", dir.runnerLog),
         orphaned: stdinEnded(),
       });
+    case "__terminal":
+      // Its emulator and the native pty are of use to no other process.
+      return await (await import("./terminal/terminal_main.ts")).runTerminal();
     case "__host":
       return await hostProcess({ sessionPath: values.session ?? "", dataDir: dir, createAgent });
   }

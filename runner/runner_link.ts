@@ -14,6 +14,8 @@ import {
   runnerServer,
   type SessionEnd,
 } from "@/protocol/mod.ts";
+import type { TerminalRequest, TerminalResult } from "@/protocol/terminal.ts";
+import type * as z from "zod";
 import type { BackoffOptions } from "./backoff.ts";
 import { listFiles } from "./files.ts";
 import { type HubRefusal, HubSocket, type HubTarget } from "./hub_socket.ts";
@@ -38,6 +40,8 @@ export interface RunnerLinkOptions {
   onDeleted(sessionIds: readonly string[]): void;
   /** A page of a session's journal. Never throws: what goes wrong is its `error`. */
   onHistory(request: LoadHistory): HistoryPage;
+  /** Never rejects. */
+  onTerminalRequest(request: z.infer<typeof TerminalRequest>): Promise<TerminalResult>;
   isKnownAlive(sessionId: string): boolean;
   endOf(sessionId: string): SessionEnd | null;
   /** Idempotent by op. Never rejects. */
@@ -133,6 +137,9 @@ export class RunnerLink {
         return;
       case "session_deleted":
         this.#options.onDeleted([message.sessionId]);
+        return;
+      case "terminal_request":
+        void this.#options.onTerminalRequest(message).then((result) => this.#send(result));
         return;
       case "load_history":
         this.#send(this.#options.onHistory(message));

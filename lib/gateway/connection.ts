@@ -13,7 +13,7 @@ import { errorText, type Log } from "@/lib/log.ts";
 import type { Principal } from "@/lib/principal.ts";
 import type { Flushable, Ticker } from "./ticker.ts";
 
-export type Namespace = "relay" | "runner" | "viewer" | "hub" | "runners" | "link";
+export type Namespace = "relay" | "runner" | "viewer" | "hub" | "runners" | "link" | "terminal";
 
 /** Error replies that a socket may cause at once; each second it wins back one tenth. Beyond it the socket is closed. */
 const ERROR_BURST = 50;

@@ -46,8 +46,8 @@ export type LiveSocket = Pick<
   "id" | "isClosed" | "principal" | "send" | "sendError" | "close" | "goAway" | "beat"
 >;
 
-/** Serves one open socket of a namespace. */
-export type SocketAcceptor = (ctx: GatewayContext, socket: WebSocket, principal: Principal) => LiveSocket;
+/** Serves one open socket of a namespace. `url`: that it was opened with. */
+export type SocketAcceptor = (ctx: GatewayContext, socket: WebSocket, principal: Principal, url: URL) => LiveSocket;
 
 /** Thrown by what gateways and REST routes share; both turn it into their own typed error. */
 export class GatewayError extends Error {

@@ -7,7 +7,12 @@ import { Questions, type Reply, unavailable } from "./questions.ts";
 import type { RunnerQuestion } from "./topics.ts";
 
 /** The type of the answer to each question. */
-const answerTypes = { list_files: "file_result", list_agents: "agents_list", load_history: "history_page" } as const;
+const answerTypes = {
+  list_files: "file_result",
+  list_agents: "agents_list",
+  load_history: "history_page",
+  terminal_request: "terminal_result",
+} as const;
 type AnswerType = (typeof answerTypes)[RunnerQuestion["type"]];
 
 export class LiveRunner {

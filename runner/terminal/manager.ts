@@ -11,7 +11,7 @@ import { PathError, resolveDirectory } from "../files.ts";
 import { errorText, type Log } from "../log.ts";
 import type { SelfCommand } from "../self_command.ts";
 import { defaultSize } from "./process_frames.ts";
-import { defaultShell } from "./shell.ts";
+import { defaultShell, withoutSecrets } from "./shell.ts";
 import { TerminalProcess } from "./terminal_process.ts";
 
 /** The order cannot be carried out; the message is for the person who gave it. */
@@ -120,7 +120,7 @@ export class TerminalManager {
         rows: asked.rows ?? defaultSize.rows,
       },
       command: terminalCommand,
-      env,
+      env: withoutSecrets(env),
       write,
       onInfo: () => this.#options.onChange?.(),
       onGone: () => {

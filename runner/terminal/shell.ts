@@ -3,6 +3,13 @@
 /** Never passed on: what runs in a terminal may be an agent that does what a model says. */
 const secretVariables = ["PERCH_API_KEY", "PERCH_ENROLLMENT"];
 
+/** The environment without the runner's own keys. */
+export function withoutSecrets(env: Readonly<Record<string, string>>): Record<string, string> {
+  const made = { ...env };
+  for (const name of secretVariables) delete made[name];
+  return made;
+}
+
 /** The user's shell as a program with arguments. */
 export function defaultShell(
   env: Readonly<Record<string, string>>,
@@ -21,13 +28,13 @@ export function terminalEnv(
   os: typeof Deno.build.os = Deno.build.os,
 ): Record<string, string> {
   const made: Record<string, string> = {
-    ...env,
+    ...withoutSecrets(env),
     TERM: "xterm-256color",
     COLORTERM: "truecolor",
     TERM_PROGRAM: "perch",
   };
   const foreign = ["TMUX", "TMUX_PANE", "STY", "WINDOW", "WINDOWID", "TERMCAP", "COLUMNS", "LINES", "NO_COLOR"];
-  for (const name of [...secretVariables, ...foreign]) delete made[name];
+  for (const name of foreign) delete made[name];
   const locale = made.LC_ALL || made.LC_CTYPE || made.LANG || "";
   if (!/utf-?8/i.test(locale)) {
     delete made.LC_ALL;
