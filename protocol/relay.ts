@@ -24,6 +24,8 @@ export const Register = z.object({
   agent: SessionAgent,
   startedAt: TimeMs,
   parentSessionId: Id.nullable().optional(),
+  /** Set by whoever only brings the rest of an ended session's journal: the session does not live again by this registration. */
+  ended: SessionEnd.optional(),
 });
 export type Register = z.infer<typeof Register>;
 

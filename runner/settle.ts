@@ -63,6 +63,7 @@ export async function settleDead(dir: SessionDir, end: SessionEnd, options: Sett
       sessionName: writer.givenTitle(),
       agent: session.agent,
       startedAt: session.startedAt,
+      ended: end,
     }),
     target: options.target,
     onCommand: (command) => {

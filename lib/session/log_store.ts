@@ -69,6 +69,10 @@ export class KvLogStore implements SessionLogStore {
         setting(keys.list.static(userId, sessionId), staticOf(register)),
         setting(keys.list.producer(userId, sessionId), producer),
       ];
+      if (register.ended) {
+        const row: EndRow = { producerEpoch, isOwnWord: true, end: register.ended };
+        mutations.push(setting(keys.list.end(userId, sessionId), row));
+      }
       if (!continues) {
         // Until the new log has said what it is, lists keep the name and time that they had.
         const listed: SummaryRow = { ...(summary.value ?? summaryOf(meta.meta)), ended: null };
