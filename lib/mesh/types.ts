@@ -4,7 +4,7 @@
 export type MeshPayload = unknown;
 
 /** Names of topics: what an isolate can have subscribers to. */
-export type Topic = `session:${string}` | `user:${string}` | `hub`;
+export type Topic = `session:${string}` | `user:${string}` | `tunnel:${string}` | `hub`;
 
 export interface Mesh {
   readonly isolateId: string;
