@@ -1,5 +1,6 @@
 /** Request ids, and a log line for each HTTP request. */
 import type { Context } from "fresh";
+import { errorText } from "./log.ts";
 import type { State } from "./state.ts";
 
 /** What a proxy may have named a request. */
@@ -37,6 +38,7 @@ export async function logRequest(ctx: Context<State>, next: () => Promise<Respon
       route: ctx.route ?? "static",
       status,
       ms: Math.round(ms * 10) / 10,
+      error: status >= 500 && ctx.error ? errorText(ctx.error) : undefined,
     });
   }
 }
