@@ -304,12 +304,13 @@ export class Terminal {
   }
 
   async #resizeTo(size: TerminalSize): Promise<void> {
+    // At once: what is typed next is for a program that knows the size. What it draws then is read after the emulator has it, too.
+    this.#pty?.resize(size);
     await this.#whenSettled(() => {
       const { cols, rows } = this.#size;
       if (cols !== size.cols || rows !== size.rows) {
         this.#size = size;
         this.#emulator.resize(size);
-        this.#pty?.resize(size);
         this.#options.onChange();
       }
       this.#tellSize();
