@@ -1,5 +1,9 @@
 /** A real Chromium for the browser tests: the system's, or the one that npm carries. */
-import chromiumPackage from "@sparticuz/chromium";
+import { existsSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { fileURLToPath } from "node:url";
+import chromiumPackage, { inflate } from "@sparticuz/chromium";
 import { type Browser, type BrowserContext, chromium, type Locator, type Page } from "playwright-core";
 
 export type { Browser, BrowserContext, Locator, Page };
@@ -32,10 +36,42 @@ async function findSystemBrowser(): Promise<string | null> {
 export async function launchBrowser(): Promise<Browser> {
   const system = await findSystemBrowser();
   if (system !== null) return await chromium.launch({ executablePath: system, args: FLAGS });
-  return await chromium.launch({
-    executablePath: await chromiumPackage.executablePath(),
-    args: [...chromiumPackage.args, ...FLAGS],
-  });
+  // Not with the package's own flags: they turn off what the tests look at, such as the same-origin policy.
+  return await chromium.launch({ ...await unpackBrowser(), args: FLAGS });
+}
+
+/** Unpacks the Chromium that npm carries, with the libraries and fonts that this machine lacks. */
+async function unpackBrowser(): Promise<{ executablePath: string; env: Record<string, string> }> {
+  const env = Deno.env.toObject();
+  const executablePath = await chromiumPackage.executablePath();
+  if (!existsSync("/etc/fonts/fonts.conf")) env.FONTCONFIG_PATH ??= join(tmpdir(), "fonts");
+  let reason = await whyNotRunning(executablePath, env);
+  if (reason !== null) {
+    const packageUrl = import.meta.resolve("@sparticuz/chromium");
+    const bin = new URL("../bin/", packageUrl);
+    // A run that was interrupted leaves half of a program, which the package takes for a whole one.
+    if (!reason.includes("shared libraries")) {
+      await Deno.remove(executablePath, { recursive: true });
+      await inflate(fileURLToPath(new URL("chromium.br", bin)));
+    }
+    const libraries = await inflate(fileURLToPath(new URL("al2023.tar.br", bin)));
+    env.LD_LIBRARY_PATH = [join(libraries, "lib"), env.LD_LIBRARY_PATH].filter(Boolean).join(":");
+    reason = await whyNotRunning(executablePath, env);
+  }
+  if (reason !== null) {
+    throw new Error(`Chromium of npm does not run here: ${reason}; install one and set CHROMIUM_BIN`);
+  }
+  return { executablePath, env };
+}
+
+/** What a program says that does not start; null when it does. */
+async function whyNotRunning(program: string, env: Record<string, string>): Promise<string | null> {
+  try {
+    const { success, stderr } = await new Deno.Command(program, { args: ["--version"], env, stdout: "null" }).output();
+    return success ? null : new TextDecoder().decode(stderr).trim() || "it ends at once";
+  } catch (error) {
+    return (error as Error).message;
+  }
 }
 
 /** A browser profile of its own (a device of a person), at a size and colour scheme. */
