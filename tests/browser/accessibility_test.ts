@@ -11,7 +11,7 @@ const RULES = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa"];
 Deno.test("no page breaks a rule of WCAG 2 A or AA, nor is wider than the window", async (t) => {
   await using site = await openSite();
   await using runner = await startRunner(site.hub);
-  const check = async (size: string, page: Page, { name, open }: PageState) => {
+  const check = async (size: string, page: Page, { name, open, leave }: PageState) => {
     await t.step(`${size}: ${name}`, async () => {
       await open(page);
       assert.ok(await overflowPx(page) <= 0, "no sideways scrolling");
@@ -20,6 +20,7 @@ Deno.test("no page breaks a rule of WCAG 2 A or AA, nor is wider than the window
         await page.emulateMedia({ colorScheme, reducedMotion: "reduce" });
         assert.deepEqual(await violations(page), [], colorScheme);
       }
+      await leave?.();
     });
   };
   const sizes = ["desktop", "phone"] as const;

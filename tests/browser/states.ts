@@ -9,6 +9,8 @@ export interface PageState {
   name: string;
   /** Takes a page there. */
   open: (page: Page) => Promise<void>;
+  /** Undoes what would trouble the next state. */
+  leave?: () => Promise<void>;
 }
 
 /** What nobody who is signed in can see. */
@@ -138,8 +140,8 @@ export class Sessions implements AsyncDisposable {
           await page.getByText(/^(Offline|Reconnecting)/).first().waitFor();
           await page.getByRole("button", { name: /^Send/ }).click();
           await page.getByText("Kept here").waitFor();
-          await device.setOffline(false);
         },
+        leave: () => device.setOffline(false),
       },
       {
         name: "session, ended",
