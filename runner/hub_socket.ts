@@ -2,6 +2,7 @@
  * One WebSocket to the hub that comes back by itself: back-off with full jitter, heartbeat, and an end only where the hub says
  * that there is no use in trying again.
  */
+import type { ClientSocket } from "@/protocol/link/client_socket.ts";
 import { closeCodes, limits, PROTOCOL_VERSION } from "@/protocol/mod.ts";
 import { type BackoffOptions, reconnectDelayMs } from "./backoff.ts";
 
@@ -14,6 +15,9 @@ export interface HubTarget {
 
 /** Why a socket will not be tried again. */
 export type HubRefusal = "unauthorized" | "replaced" | "protocol_version" | "deleted";
+
+/** The runtime's WebSocket, or the one that sends small messages at once. */
+export type HubWebSocket = WebSocket | ClientSocket;
 
 export interface HubSocketHandlers {
   /** A connection is open. */
@@ -31,6 +35,8 @@ export interface HubSocketOptions {
   path: string;
   target(): HubTarget;
   handlers: HubSocketHandlers;
+  /** Makes the connection. Default: the runtime's WebSocket. */
+  open?(url: string, headers: Record<string, string>): HubWebSocket;
   /** What is sent as a heartbeat; null: nothing now. Default: the protocol's ping. */
   ping?(): string | Uint8Array<ArrayBuffer> | null;
   heartbeatMs?: number;
@@ -70,7 +76,7 @@ export function parseHubUrl(text: string): URL {
 
 export class HubSocket {
   readonly #options: HubSocketOptions;
-  #socket: WebSocket | null = null;
+  #socket: HubWebSocket | null = null;
   #attempt = 0;
   #reconnectTimer: ReturnType<typeof setTimeout> | null = null;
   #heartbeatTimer: ReturnType<typeof setInterval> | null = null;
@@ -125,22 +131,18 @@ export class HubSocket {
   }
 
   #connect(): void {
-    let socket: WebSocket;
+    let socket: HubWebSocket;
     try {
       const target = this.#options.target();
-      // Deno's client takes request headers; the DOM's type of the constructor does not know them.
-      const WebSocketWithHeaders = WebSocket as unknown as new (
-        url: string,
-        options: { headers: Record<string, string> },
-      ) => WebSocket;
-      socket = new WebSocketWithHeaders(hubSocketUrl(target.hubUrl, this.#options.path), {
-        headers: { authorization: `Bearer ${target.apiKey}`, "x-perch-protocol": String(PROTOCOL_VERSION) },
+      const open = this.#options.open ?? openWebSocket;
+      socket = open(hubSocketUrl(target.hubUrl, this.#options.path), {
+        authorization: `Bearer ${target.apiKey}`,
+        "x-perch-protocol": String(PROTOCOL_VERSION),
       });
     } catch (error) {
       this.#retry(error instanceof Error ? error.message : String(error));
       return;
     }
-    socket.binaryType = "arraybuffer";
     this.#socket = socket;
     this.#lastError = "";
     this.#lastHeardAt = Date.now();
@@ -148,14 +150,15 @@ export class HubSocket {
       this.#lastHeardAt = Date.now();
       this.#options.handlers.onOpen();
     };
-    socket.onmessage = (event) => {
+    socket.onmessage = (event: { data: unknown }) => {
       this.#lastHeardAt = Date.now();
       this.#options.handlers.onFrame(event.data);
     };
-    socket.onerror = (event) => {
-      this.#lastError = (event as ErrorEvent).message ?? "";
+    socket.onerror = (event: { message?: string }) => {
+      this.#lastError = event.message ?? "";
     };
-    socket.onclose = (event) => this.#closed(socket, event.code, event.reason || this.#lastError);
+    socket.onclose = (event: { code: number; reason: string }) =>
+      this.#closed(socket, event.code, event.reason || this.#lastError);
     this.#heartbeatTimer = setInterval(() => this.#heartbeat(), this.#options.heartbeatMs ?? limits.heartbeatMs);
   }
 
@@ -168,7 +171,7 @@ export class HubSocket {
     if (ping !== null) this.send(ping);
   }
 
-  #closed(socket: WebSocket, code: number, reason: string): void {
+  #closed(socket: HubWebSocket, code: number, reason: string): void {
     if (socket !== this.#socket) return;
     this.#forget();
     const refusal = refusalOf(code, reason);
@@ -248,7 +251,16 @@ function refusalOf(code: number, reason: string): HubRefusal | null {
   return code === closeCodes.deleted ? "deleted" : null;
 }
 
-function closeQuietly(socket: WebSocket | null, code: number): void {
+function openWebSocket(url: string, headers: Record<string, string>): WebSocket {
+  // Deno's client takes request headers; the DOM's type of the constructor does not know them.
+  const WebSocketWithHeaders = WebSocket as unknown as new (
+    url: string,
+    options: { headers: Record<string, string> },
+  ) => WebSocket;
+  return new WebSocketWithHeaders(url, { headers });
+}
+
+function closeQuietly(socket: HubWebSocket | null, code: number): void {
   try {
     socket?.close(code);
   } catch {

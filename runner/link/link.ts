@@ -1,4 +1,5 @@
 /** The runner's data link: one binary WebSocket to the hub, which opens streams over it to terminals and local ports. */
+import { ClientSocket } from "@/protocol/link/client_socket.ts";
 import { encodePing, LinkProtocolError } from "@/protocol/link/codec.ts";
 import { linkServer, type RegisterLink } from "@/protocol/link/hello.ts";
 import { Multiplexer } from "@/protocol/link/multiplexer.ts";
@@ -30,6 +31,7 @@ export class DataLink implements StreamAcceptors {
       target: options.target,
       backoff: options.backoff,
       silenceMs: linkLimits.silenceMs,
+      open: (url, headers) => new ClientSocket(url, headers),
       ping: () => this.#multiplexer === null ? null : this.#ping,
       handlers: {
         onOpen: () => this.#register(),
@@ -63,9 +65,8 @@ export class DataLink implements StreamAcceptors {
 
   #onFrame(data: unknown): void {
     if (typeof data === "string") this.#onText(data);
-    else if (data instanceof ArrayBuffer && this.#multiplexer !== null) {
-      this.#multiplexer.receive(new Uint8Array(data));
-    } else this.#socket.reconnect("the hub sent frames before link_registered");
+    else if (data instanceof Uint8Array && this.#multiplexer !== null) this.#multiplexer.receive(data);
+    else this.#socket.reconnect("the hub sent frames before link_registered");
   }
 
   #onText(text: string): void {
