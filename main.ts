@@ -13,6 +13,7 @@ import { openMesh } from "@/lib/mesh/mesh.ts";
 import { logRequest } from "@/lib/request_log.ts";
 import { Retention } from "@/lib/retention.ts";
 import { openSessionStore } from "@/lib/session/store.ts";
+import { frameSources } from "@/lib/tunnel/address.ts";
 import type { State } from "@/lib/state.ts";
 import { PERCH_VERSION } from "@/protocol/mod.ts";
 import { contentSecurityPolicy, securityHeaders } from "./fresh.config.ts";
@@ -58,6 +59,7 @@ export const hub = openHub({
     hostNames: [...environment.hostNames, hostname(), `${hostname()}.local`],
     isProxyTrusted: environment.isProxyTrusted,
     metricsToken: environment.metricsToken,
+    tunnels: environment.tunnels,
   },
   version: PERCH_VERSION,
   isolateId,
@@ -89,6 +91,8 @@ export async function closeHub(): Promise<void> {
 }
 
 export const app = new App<State>()
+  // Before everything else: what is for a tunnel is not the hub's, and gets nothing of it.
+  .use((ctx) => hub.tunnels.answer(ctx.req, ctx.info.remoteAddr) ?? ctx.next())
   .use((ctx) => {
     ctx.state.hub = hub;
     return logRequest(ctx, () => ctx.next());
@@ -102,7 +106,13 @@ export const app = new App<State>()
       for (const cookie of refreshed.headers.getSetCookie()) response.headers.append("set-cookie", cookie);
     }
     for (const [name, value] of Object.entries(securityHeaders)) response.headers.set(name, value);
-    const policy = response.headers.get("content-security-policy");
+    let policy = response.headers.get("content-security-policy");
+    // Previews are the one thing that a page of the hub frames: tunnels, each in an origin of its own.
+    if (policy !== null) {
+      const frames = frameSources(environment.tunnels, ctx.req.headers.get("host") ?? "");
+      policy = policy.replace("frame-src 'none'", `frame-src ${frames}`);
+      response.headers.set("content-security-policy", policy);
+    }
     // Over plain http there is nothing to upgrade to, and the page's own files would be asked for over https.
     if (policy !== null && !isHttps) {
       response.headers.set("content-security-policy", policy.replace(/; upgrade-insecure-requests\b/, ""));

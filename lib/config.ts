@@ -55,6 +55,11 @@ const Environment = z.object({
   ).max(300_000, "must be at most 300000").default(5_000),
   PERCH_METRICS_TOKEN: z.string().min(16, "must have at least 16 characters").optional(),
   PERCH_TRUST_PROXY: Flag.default(false),
+  /** Domain below which each tunnel has an origin of its own: "tunnels.example", or "tunnels.example:8443". */
+  PERCH_TUNNEL_DOMAIN: z.string().toLowerCase().regex(
+    /^(?:[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?\.)*[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?(?::\d{1,5})?$/,
+    'must be a domain name such as "tunnels.example", without scheme and path',
+  ).max(200).optional(),
 });
 
 export interface HubEnvironment {
@@ -74,6 +79,8 @@ export interface HubEnvironment {
   /** What lib/kv's openKv takes; undefined: the platform's own database. */
   kvLocation?: string;
   isolates: number;
+  /** Where tunnels are (lib/tunnel/address.ts). */
+  tunnels: { domain: string | null; scheme: "http" | "https"; port: string | null };
   retention: RetentionLimits;
 }
 
@@ -101,6 +108,7 @@ export function readEnvironment(
     throw new ConfigError(`${name} is ${shown}: ${issue.message}`);
   }
   const { data } = parsed;
+  const tunnels = tunnelPlace(data.PERCH_TUNNEL_DOMAIN, data.PERCH_PUBLIC_URL);
   const isOnDeploy = env.DENO_DEPLOYMENT_ID !== undefined;
   return {
     dataDir: data.PERCH_DATA_DIR,
@@ -121,7 +129,22 @@ export function readEnvironment(
     drainMs: data.PERCH_DRAIN_MS,
     metricsToken: data.PERCH_METRICS_TOKEN,
     isProxyTrusted: data.PERCH_TRUST_PROXY,
+    tunnels,
   };
+}
+
+/** Tunnels are reached as the hub is: by its scheme, and its port unless the domain names another. */
+function tunnelPlace(domain: string | undefined, publicUrl: string | undefined): HubEnvironment["tunnels"] {
+  const url = publicUrl === undefined ? null : new URL(publicUrl);
+  const scheme = url?.protocol === "https:" ? "https" : "http";
+  if (domain === undefined) return { domain: null, scheme: "http", port: null };
+  const [name = "", port] = domain.split(":");
+  if (url !== null && url.hostname.endsWith(`.${name}`)) {
+    throw new ConfigError(
+      `PERCH_TUNNEL_DOMAIN is "${domain}": the hub itself (${url.hostname}) is below it; choose one that is the tunnels' alone`,
+    );
+  }
+  return { domain: name, scheme, port: port ?? url?.port ?? null };
 }
 
 /** Where people on this machine open the hub. */

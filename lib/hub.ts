@@ -3,6 +3,8 @@ import { Counters } from "@/lib/counters.ts";
 import { Gateways } from "@/lib/gateway/mod.ts";
 import type { SessionTopicMessage, UserTopicMessage } from "@/lib/gateway/topics.ts";
 import { HubLinkTable } from "@/lib/link/hub_links.ts";
+import type { TunnelPlace } from "@/lib/tunnel/address.ts";
+import { Tunnels } from "@/lib/tunnel/tunnels.ts";
 import { createLog, type Log } from "@/lib/log.ts";
 import type { Mesh } from "@/lib/mesh/types.ts";
 import { HubMetrics } from "@/lib/metrics.ts";
@@ -20,6 +22,8 @@ export interface HubConfig {
   hostNames?: readonly string[];
   /** A proxy stands before the hub and nobody else reaches it: the last hop of X-Forwarded-For is the client's address. */
   isProxyTrusted?: boolean;
+  /** Where tunnels have their addresses. Default: below localhost, for browsers on this machine. */
+  tunnels?: TunnelPlace;
   /** What /metrics asks for as a Bearer token. Default: any API key. */
   metricsToken?: string;
   /** Bounds in place of those of protocol/limits.ts. */
@@ -59,6 +63,7 @@ export interface Hub<Auth extends Authenticator = Authenticator> extends Readonl
   readonly gateways: Gateways;
   /** Streams to runners: terminals and tunnels. That a user may use the runner is the asking route's to check. */
   readonly links: HubLinkTable;
+  readonly tunnels: Tunnels;
   readonly metrics: HubMetrics;
   health(): Promise<Health>;
   /** Whether new clients should be sent here: KV answers, and the hub is not about to stop. */
@@ -84,7 +89,9 @@ export function openHub<Auth extends Authenticator>(options: HubOptions<Auth>): 
   const log = options.log ?? createLog("info", { isolate: isolateId });
   const counters = new Counters();
   const links = new HubLinkTable({ kv, mesh, log });
-  const gateways = new Gateways({ ...options, links, log, counters });
+  const place = options.config.tunnels ?? { domain: null, scheme: "http" as const, port: null };
+  const tunnels = new Tunnels({ ...options, links, log, place });
+  const gateways = new Gateways({ ...options, links, tunnels, log, counters });
   const metrics = new HubMetrics({ mesh, store: options.store, counters, isDraining: () => gateways.isDraining });
   const startedMs = performance.now();
   return {
@@ -93,6 +100,7 @@ export function openHub<Auth extends Authenticator>(options: HubOptions<Auth>): 
     counters,
     gateways,
     links,
+    tunnels,
     metrics,
     async readiness() {
       const isReachable = await answers(kv);
@@ -121,6 +129,7 @@ export function openHub<Auth extends Authenticator>(options: HubOptions<Auth>): 
     },
     async close() {
       metrics[Symbol.dispose]();
+      await tunnels[Symbol.asyncDispose]();
       await gateways.close();
       links[Symbol.dispose]();
     },

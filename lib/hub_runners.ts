@@ -59,6 +59,7 @@ export async function deleteRunner(ctx: GatewayContext, principal: Principal, ru
     await ctx.links.expire(runnerId, linkIsolateId)
       .catch((error) => log.info("link_expiry_not_delivered", { runnerId, error: errorText(error) }));
   }
+  await ctx.tunnels.closeAll(principal.userId, (tunnel) => tunnel.runnerId === runnerId);
   if (isolateId === null) return;
   await callIsolate(mesh, isolateId, "runner_deleted", { runnerId })
     .catch((error) => log.info("delete_not_delivered", { runnerId, error: errorText(error) }));

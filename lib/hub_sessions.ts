@@ -113,6 +113,7 @@ export async function deleteSession(ctx: GatewayContext, principal: Principal, s
   if (!await store.sessions.delete(principal.userId, sessionId)) {
     throw new GatewayError("not_found", `there is no session "${sessionId}"`, "sessionId");
   }
+  await ctx.tunnels.closeAll(principal.userId, (tunnel) => tunnel.sessionId === sessionId);
   mesh.publish(`session:${sessionId}`, { type: "deleted" } satisfies SessionTopicMessage);
   ctx.hints.sessionStatus(principal.userId, sessionId);
   try {

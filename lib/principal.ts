@@ -10,4 +10,6 @@ export interface Principal {
 export interface Authenticator {
   /** Null when the request carries no valid credential. */
   authenticate(req: Request): Promise<Principal | null>;
+  /** Whether a credential still counts: not signed out, revoked or expired. */
+  isValid(credential: Principal["credential"]): Promise<boolean>;
 }

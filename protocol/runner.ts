@@ -5,6 +5,7 @@ import { CommandResult, DeliveredCommand } from "./command.ts";
 import { HistoryPage, LoadHistory } from "./history.ts";
 import { AgentInfo, ErrorMessage, GoingAway, Id, Ping, Pong, SessionEnd, TimeMs } from "./shared.ts";
 import { TerminalRequest, TerminalResult } from "./terminal.ts";
+import { ExposePort, TunnelResult, UnexposePort } from "./tunnel.ts";
 
 const Path = z.string().max(limits.pathChars);
 
@@ -70,6 +71,7 @@ export const runnerClient = {
   agents_list: AgentsList,
   history_page: HistoryPage,
   terminal_result: TerminalResult,
+  tunnel_result: TunnelResult,
   ping: Ping,
   pong: Pong,
 } as const;
@@ -106,6 +108,8 @@ export const runnerServer = {
   list_agents: ListAgents,
   load_history: LoadHistory,
   terminal_request: TerminalRequest,
+  expose_port: ExposePort,
+  unexpose_port: UnexposePort,
   session_deleted: SessionDeleted,
   going_away: GoingAway,
   error: ErrorMessage,

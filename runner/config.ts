@@ -2,6 +2,7 @@
 import { homedir, hostname } from "node:os";
 import * as z from "zod";
 import { Id, limits } from "@/protocol/mod.ts";
+import { TunnelHost } from "@/protocol/tunnel.ts";
 import { readTextIfExists, writeFileAtomic } from "./atomic_file.ts";
 import { parseHubUrl } from "./hub_socket.ts";
 
@@ -12,6 +13,8 @@ export const Config = z.strictObject({
   hubs: z.record(z.string(), z.strictObject({ apiKey: z.string().min(1), userName: z.string().optional() })).optional(),
   name: z.string().trim().min(1).max(limits.titleChars).optional(),
   roots: z.array(z.string().min(1).max(limits.pathChars)).min(1).max(64).optional(),
+  /** Hosts beside this machine that tunnels may lead to. */
+  tunnelHosts: z.array(TunnelHost).max(64).optional(),
   /** Made once. The hub binds it to the first user that registers it. */
   runnerId: Id.optional(),
 });

@@ -19,10 +19,12 @@ import { DataLink } from "./link/link.ts";
 import { errorText, type Log } from "./log.ts";
 import { RunnerLink } from "./runner_link.ts";
 import { RunnerOps } from "./runner_ops.ts";
-import type { SelfCommand } from "./self_command.ts";
+import { commandLine, type SelfCommand } from "./self_command.ts";
 import type { SessionFile } from "./session_file.ts";
 import { exitCodes } from "./supervisor.ts";
 import { TerminalManager } from "./terminal/manager.ts";
+import { Exposures } from "./tunnel/exposures.ts";
+import { RunnerTunnels } from "./tunnel/tunnels.ts";
 
 export interface DaemonOptions {
   dataDir: DataDir;
@@ -33,6 +35,10 @@ export interface DaemonOptions {
   listAgents(): Promise<AgentInfo[]>;
   hostCommand(sessionPath: string): SelfCommand;
   terminalCommand: SelfCommand;
+  /** Hosts beside this machine that tunnels may lead to. */
+  tunnelHosts?: readonly string[];
+  /** Program and arguments of `perch expose`, for agents. */
+  exposeCommand: SelfCommand;
   write: Log;
   /** Resolves when the supervisor is gone: the daemon then leaves, and the sessions stay. */
   orphaned: Promise<void>;
@@ -68,7 +74,12 @@ export async function runDaemon(options: DaemonOptions): Promise<number> {
   using hosts = new HostTable({
     dataDir,
     hostCommand: options.hostCommand,
-    env: { ...env, PERCH_DATA_DIR: dataDir.path, PERCH_HUB_URL: hubUrl },
+    env: {
+      ...env,
+      PERCH_DATA_DIR: dataDir.path,
+      PERCH_HUB_URL: hubUrl,
+      PERCH_EXPOSE: commandLine(options.exposeCommand),
+    },
     target: () => target,
     write,
     onEnded: (sessionId, end) => link.sessionKilled(sessionId, end),
@@ -79,6 +90,11 @@ export async function runDaemon(options: DaemonOptions): Promise<number> {
   using dataLink = new DataLink({ runnerId, target: requireTarget, write });
   using terminals = new TerminalManager({ roots, env, terminalCommand: options.terminalCommand, write });
   terminals.serve(dataLink);
+  const exposures = new Exposures(dataDir.tunnels, options.tunnelHosts ?? config.tunnelHosts ?? []);
+  const unreadable = exposures.load();
+  if (unreadable !== null) write("warning", unreadable);
+  using tunnels = new RunnerTunnels(exposures, write);
+  tunnels.register(dataLink);
   using link: RunnerLink = new RunnerLink({
     runnerId,
     name: runnerName(config, options.nameOption),
@@ -90,6 +106,7 @@ export async function runDaemon(options: DaemonOptions): Promise<number> {
     onDeleted: (sessionIds) => void commands.remove(sessionIds),
     onHistory: (request) => historyOf(hosts, history, request, sessionDir(dataDir, request.sessionId)),
     onTerminalRequest: (request) => terminals.request(request),
+    onTunnelRequest: (request) => tunnels.answer(request),
     isKnownAlive: (sessionId) => hosts.has(sessionId),
     endOf: (sessionId) => hosts.endOf(sessionId),
     onCommand: (command) => commands.deliver(command),

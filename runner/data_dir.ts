@@ -16,6 +16,8 @@ export interface DataDir {
   readonly runnerLog: string;
   /** Receipts that the daemon has given. */
   readonly runnerOps: string;
+  /** Ports that this runner exposes. */
+  readonly tunnels: string;
 }
 
 /** The data directory: `--data-dir`, else PERCH_DATA_DIR, else `~/.perch`. Made by whoever first writes into it. */
@@ -28,6 +30,7 @@ export function dataDir(option: string | undefined, env: Record<string, string |
     runnerLock: join(path, "runner.lock"),
     runnerLog: join(path, "runner.log"),
     runnerOps: join(path, "runner-ops"),
+    tunnels: join(path, "tunnels.json"),
   };
 }
 

@@ -49,6 +49,7 @@ export async function runHost(options: HostMainOptions): Promise<number> {
   });
   const env = Deno.env.toObject();
   for (const name of secretVariables) delete env[name];
+  env.PERCH_SESSION_ID = session.sessionId;
   const host = new SessionHost({
     log,
     write,

@@ -2,6 +2,7 @@
 import { PERCH_VERSION } from "@/protocol/mod.ts";
 import { createAgent, demoArgument, listAgents, runDemoAgent } from "./agents/mod.ts";
 import { type CommandLine, readCommandLine, UsageError } from "./cli/arguments.ts";
+import { expose } from "./cli/expose.ts";
 import { login, logout } from "./cli/login.ts";
 import { agents, status } from "./cli/status.ts";
 import { ConfigError, hubSettings, readConfig, resolveRoots } from "./config.ts";
@@ -31,6 +32,8 @@ async function run(line: CommandLine): Promise<number> {
       return await status(values);
     case "agents":
       return await agents(values, () => listAgents({ env }));
+    case "expose":
+      return await expose(positionals[0], values);
     case "runner": {
       // What is wrong with the configuration is said once, here, and not by a daemon over and over.
       const config = readConfig(dir.config);
@@ -61,6 +64,8 @@ async function run(line: CommandLine): Promise<number> {
         listAgents: () => listAgents({ env }),
         hostCommand: (session) => selfCommand(["__host", "--session", session, "--data-dir", dir.path], selfOptions()),
         terminalCommand: selfCommand(["__terminal"], selfOptions()),
+        ...(values["tunnel-host"] ? { tunnelHosts: values["tunnel-host"] } : {}),
+        exposeCommand: selfCommand(["expose"], selfOptions()),
         write: runnerLog("daemon", dir.runnerLog),
         orphaned: stdinEnded(),
       });

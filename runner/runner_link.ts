@@ -15,6 +15,7 @@ import {
   type SessionEnd,
 } from "@/protocol/mod.ts";
 import type { TerminalRequest, TerminalResult } from "@/protocol/terminal.ts";
+import type { ExposePort, TunnelResult, UnexposePort } from "@/protocol/tunnel.ts";
 import type * as z from "zod";
 import type { BackoffOptions } from "./backoff.ts";
 import { listFiles } from "./files.ts";
@@ -42,6 +43,8 @@ export interface RunnerLinkOptions {
   onHistory(request: LoadHistory): HistoryPage;
   /** Never rejects. */
   onTerminalRequest(request: z.infer<typeof TerminalRequest>): Promise<TerminalResult>;
+  /** Exposes a port or closes a tunnel. */
+  onTunnelRequest(request: ExposePort | UnexposePort): TunnelResult;
   isKnownAlive(sessionId: string): boolean;
   endOf(sessionId: string): SessionEnd | null;
   /** Idempotent by op. Never rejects. */
@@ -137,6 +140,10 @@ export class RunnerLink {
         return;
       case "session_deleted":
         this.#options.onDeleted([message.sessionId]);
+        return;
+      case "expose_port":
+      case "unexpose_port":
+        this.#send(this.#options.onTunnelRequest(message));
         return;
       case "terminal_request":
         void this.#options.onTerminalRequest(message).then((result) => this.#send(result));

@@ -28,6 +28,13 @@ export function selfCommand(args: readonly string[], self: SelfOptions): SelfCom
   };
 }
 
+/** A command as one line that a POSIX shell runs. */
+export function commandLine({ program, args }: SelfCommand): string {
+  return [program, ...args].map((word) =>
+    /^[A-Za-z0-9_\/.:=@%+-]+$/.test(word) ? word : `'${word.replaceAll("'", "'\\''")}'`
+  ).join(" ");
+}
+
 /** This very process's options. */
 export function selfOptions(): SelfOptions {
   return {

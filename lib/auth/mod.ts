@@ -130,6 +130,14 @@ export class Auth implements Authenticator {
     this.#cache.forget(credential);
   }
 
+  /** Whether a credential still counts: not signed out, revoked or expired. */
+  async isValid({ kind, id }: Principal["credential"]): Promise<boolean> {
+    const found = await this.#tables.get(kind === "key" ? "apiKey" : "session", id);
+    if (found === null) return false;
+    const { expiresAt } = found.row;
+    return !(expiresAt instanceof Date) || expiresAt.getTime() > Date.now();
+  }
+
   /** Whether a request carries this hub's session cookie, valid or not. */
   hasSessionCookie(req: Request): boolean {
     return cookieOf(req, this.#better().sessionCookie) !== null;

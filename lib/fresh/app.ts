@@ -242,7 +242,8 @@ export class App<State = unknown> {
       } catch (error) {
         response = await answerError(ctx, error, notFound);
       }
-      if (allow !== null && response.status === 405) {
+      // A middleware may have answered for something that is no route of this app.
+      if (allow !== null && response.status === 405 && !response.headers.has("allow")) {
         response = withHeaders(response, (headers) => headers.set("allow", allow));
       }
       if (req.method === "HEAD" && response.body !== null) {

@@ -2,6 +2,7 @@
 import type { Counters } from "@/lib/counters.ts";
 import type { HubConfig } from "@/lib/hub.ts";
 import type { HubLinkTable } from "@/lib/link/hub_links.ts";
+import type { Tunnels } from "@/lib/tunnel/tunnels.ts";
 import { errorText, type Log } from "@/lib/log.ts";
 import type { Mesh } from "@/lib/mesh/types.ts";
 import type { SessionStore } from "@/lib/session/types.ts";
@@ -21,6 +22,7 @@ import type { MeshCalls } from "./topics.ts";
 export interface GatewayContext {
   readonly mesh: Mesh;
   readonly links: HubLinkTable;
+  readonly tunnels: Tunnels;
   readonly store: SessionStore;
   readonly config: HubConfig;
   readonly counters: Counters;

@@ -12,6 +12,8 @@ const answerTypes = {
   list_agents: "agents_list",
   load_history: "history_page",
   terminal_request: "terminal_result",
+  expose_port: "tunnel_result",
+  unexpose_port: "tunnel_result",
 } as const;
 type AnswerType = (typeof answerTypes)[RunnerQuestion["type"]];
 

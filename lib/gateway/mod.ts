@@ -4,6 +4,7 @@ import type { Counters } from "@/lib/counters.ts";
 import type { HubConfig } from "@/lib/hub.ts";
 import { errorText, type Log } from "@/lib/log.ts";
 import type { HubLinkTable } from "@/lib/link/hub_links.ts";
+import type { Tunnels } from "@/lib/tunnel/tunnels.ts";
 import type { Mesh } from "@/lib/mesh/types.ts";
 import type { Principal } from "@/lib/principal.ts";
 import { boundsOf } from "@/lib/rate_limit.ts";
@@ -56,6 +57,7 @@ interface Upgraded {
 export interface GatewaysOptions {
   mesh: Mesh;
   links: HubLinkTable;
+  tunnels: Tunnels;
   store: SessionStore;
   config: HubConfig;
   counters: Counters;

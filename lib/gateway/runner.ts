@@ -78,6 +78,7 @@ class RunnerDaemon {
       case "file_result":
       case "history_page":
       case "terminal_result":
+      case "tunnel_result":
       case "agents_list":
         if (message.type === "agents_list") {
           this.#run(message.type, () => this.#update(live, { type: "runner_update", agents: message.agents }));

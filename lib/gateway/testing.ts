@@ -13,6 +13,7 @@ export const PATIENCE_MS = 10_000;
 
 /** Knows `Bearer key-<user>` and `Cookie: session=<user>`. */
 export const testAuth: Authenticator = {
+  isValid: () => Promise.resolve(true),
   authenticate(req) {
     const key = /^Bearer key-(\w+)$/.exec(req.headers.get("authorization") ?? "")?.[1];
     const session = /session=(\w+)/.exec(req.headers.get("cookie") ?? "")?.[1];

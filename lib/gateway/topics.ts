@@ -1,5 +1,6 @@
 /** What travels between isolates on the mesh's topics and calls. */
 import type { TerminalOrder } from "@/protocol/terminal.ts";
+import type { ExposePort, UnexposePort } from "@/protocol/tunnel.ts";
 import type { CommandStatus, DeliveredCommand, Delta, Event } from "@/protocol/mod.ts";
 import type { MeshPayload } from "@/lib/mesh/types.ts";
 import type { Reply } from "./questions.ts";
@@ -84,4 +85,6 @@ export type RunnerQuestion =
   | { type: "list_files"; path: string; prefix?: string; directoriesOnly?: boolean }
   | { type: "list_agents" }
   | { type: "load_history"; sessionId: string; before: number; limit: number }
-  | { type: "terminal_request"; order: TerminalOrder };
+  | { type: "terminal_request"; order: TerminalOrder }
+  | Omit<ExposePort, "requestId">
+  | Omit<UnexposePort, "requestId">;

@@ -41,7 +41,7 @@ export interface TunnelsOptions {
   mesh: Mesh;
   store: Pick<SessionStore, "sessions">;
   links: HubLinks;
-  auth: Authenticator & { isValid?(credential: Principal["credential"]): Promise<boolean> };
+  auth: Authenticator;
   config: HubConfig;
   place: TunnelPlace;
   log: Log;
@@ -270,6 +270,15 @@ export class Tunnels {
     return origin === null ? null : `${origin}${ENTER_PATH}#share=${secret}`;
   }
 
+  /** Closes those of a user's tunnels that `isMeant` picks, on the hub; runners are not asked. */
+  async closeAll(userId: string, isMeant: (row: TunnelRow) => boolean): Promise<void> {
+    for (const row of await this.store.list(userId)) {
+      if (!isMeant(row)) continue;
+      await this.store.delete(userId, row.tunnelId);
+      this.changed(row.tunnelId);
+    }
+  }
+
   /** Tells every isolate that a tunnel was closed or changed: what may not go on is cut. */
   changed(tunnelId: string): void {
     this.#options.mesh.publish(`tunnel:${tunnelId}`, { type: "tunnel_changed" } satisfies TunnelTopicMessage);
@@ -297,7 +306,7 @@ export class Tunnels {
   }
 
   #isValid(credential: Principal["credential"]): Promise<boolean> {
-    return this.#options.auth.isValid?.(credential) ?? Promise.resolve(true);
+    return this.#options.auth.isValid(credential);
   }
 
   #schemeOf(host: string): "http" | "https" {

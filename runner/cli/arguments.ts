@@ -20,6 +20,7 @@ interface CommandHelp {
   options: Record<string, OptionHelp>;
   /** Names of the positional arguments; all are required. */
   positionals?: readonly string[];
+  isPositionalOptional?: boolean;
   /** Started by the program itself; not in the help. */
   isInternal?: boolean;
 }
@@ -43,13 +44,20 @@ const runnerOptions: Record<string, OptionHelp> = {
     value: "DIR",
     help: "a folder in which sessions may work; may be given again (default: the home directory)",
   },
+  "tunnel-host": {
+    type: "string",
+    multiple: true,
+    value: "HOST",
+    help: "a host beside this machine that tunnels may lead to; may be given again",
+  },
   "data-dir": dataDirOption,
 };
 
 export const commands = {
   runner: {
     summary: "run the runner of this machine, until Ctrl-C",
-    usage: "perch runner [--hub URL] [--name NAME] [--root DIR]... [--data-dir DIR] [--exit-with-stdin]",
+    usage:
+      "perch runner [--hub URL] [--name NAME] [--root DIR]... [--tunnel-host HOST]... [--data-dir DIR] [--exit-with-stdin]",
     options: {
       ...runnerOptions,
       "exit-with-stdin": {
@@ -78,6 +86,26 @@ export const commands = {
     usage: "perch status [--json] [--hub URL] [--data-dir DIR]",
     options: { json: jsonOption, hub: runnerOptions.hub as OptionHelp, "data-dir": dataDirOption },
   },
+  expose: {
+    summary: "make a local port reachable through the hub; list and close such tunnels",
+    usage: "perch expose <port> [--name NAME] [--session ID] [--close] | perch expose --list",
+    options: {
+      name: { type: "string", value: "NAME", help: "how the hub names it (default: the port)" },
+      session: {
+        type: "string",
+        value: "ID",
+        help: "the session that it belongs to (default: PERCH_SESSION_ID, which agents have)",
+      },
+      host: { type: "string", value: "HOST", help: "a host that the runner allows (default: this machine)" },
+      list: { type: "boolean", help: "list this user's tunnels" },
+      close: { type: "boolean", help: "close the tunnel of this port" },
+      json: jsonOption,
+      hub: runnerOptions.hub as OptionHelp,
+      "data-dir": dataDirOption,
+    },
+    positionals: ["port"],
+    isPositionalOptional: true,
+  },
   agents: {
     summary: "list coding agents and say what is missing",
     usage: "perch agents [--json]",
@@ -104,6 +132,10 @@ export interface CommandValues {
   "exit-with-stdin"?: boolean;
   json?: boolean;
   session?: string;
+  host?: string;
+  "tunnel-host"?: string[];
+  list?: boolean;
+  close?: boolean;
 }
 
 export type CommandLine =
@@ -131,7 +163,9 @@ export function readCommandLine(args: readonly string[], version: string): Comma
   if (values.help) return { do: "print", text: commandHelp(command) };
   const wanted = help.positionals ?? [];
   const missing = wanted[positionals.length];
-  if (missing !== undefined) throw new UsageError(`perch ${command} needs <${missing}>; usage: ${help.usage}`);
+  if (missing !== undefined && !help.isPositionalOptional) {
+    throw new UsageError(`perch ${command} needs <${missing}>; usage: ${help.usage}`);
+  }
   if (positionals.length > wanted.length) {
     throw new UsageError(`unexpected argument "${positionals[wanted.length]}"; usage: ${help.usage}`);
   }
