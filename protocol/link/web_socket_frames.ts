@@ -175,14 +175,17 @@ export function writeClientFrame(
 /** XORs bytes with a mask whose first byte is its highest: four at a time where they are aligned. */
 function applyMask(bytes: Uint8Array<ArrayBuffer>, from: number, to: number, mask: number): void {
   const maskByte = (index: number) => (mask >>> (24 - 8 * (index & 3))) & 0xff;
-  let at = from;
-  for (; at < to && ((bytes.byteOffset + at) & 3) !== 0; at++) bytes[at]! ^= maskByte(at - from);
-  const wordCount = (to - at) >> 2;
-  const words = new Uint32Array(bytes.buffer, bytes.byteOffset + at, wordCount);
-  const [a, b, c, d] = [0, 1, 2, 3].map((i) => maskByte(at - from + i)) as [number, number, number, number];
-  const word = IS_LITTLE_ENDIAN ? (d << 24) | (c << 16) | (b << 8) | a : (a << 24) | (b << 16) | (c << 8) | d;
-  for (let i = 0; i < wordCount; i++) words[i]! ^= word;
-  for (at += 4 * wordCount; at < to; at++) bytes[at]! ^= maskByte(at - from);
+  const alignedFrom = from + (-(bytes.byteOffset + from) & 3);
+  const wordCount = Math.max(0, (to - alignedFrom) >> 2);
+  if (wordCount > 0) {
+    const words = new Uint32Array(bytes.buffer, bytes.byteOffset + alignedFrom, wordCount);
+    const [a, b, c, d] = [0, 1, 2, 3].map((i) => maskByte(alignedFrom - from + i)) as [number, number, number, number];
+    const word = IS_LITTLE_ENDIAN ? (d << 24) | (c << 16) | (b << 8) | a : (a << 24) | (b << 16) | (c << 8) | d;
+    for (let i = 0; i < wordCount; i++) words[i]! ^= word;
+  }
+  const unalignedTo = Math.min(alignedFrom, to);
+  for (let at = from; at < unalignedTo; at++) bytes[at]! ^= maskByte(at - from);
+  for (let at = Math.max(alignedFrom + 4 * wordCount, unalignedTo); at < to; at++) bytes[at]! ^= maskByte(at - from);
 }
 
 const IS_LITTLE_ENDIAN = new Uint8Array(new Uint32Array([1]).buffer)[0] === 1;
