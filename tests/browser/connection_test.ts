@@ -1,5 +1,6 @@
 /** What the page says and keeps when the hub or the runner is not there, and when two people answer at once. */
 import assert from "node:assert/strict";
+import { eventually } from "@/tests/support/patience.ts";
 import type { Page } from "./browser.ts";
 import { entryOf, permission } from "./entries.ts";
 import { openSite, promptField, type Site } from "./site.ts";
@@ -74,6 +75,19 @@ Deno.test("a hub that was killed: the page says so, keeps what is typed through 
     await page.getByText("The agent has it").waitFor();
     assert.deepEqual(prompts(), ["Typed in the dark", "Typed before the reload"]);
   });
+
+  await t.step("so does a reload that ends on the browser's own error page", async () => {
+    await site.hub.kill9();
+    await connection(page, /^Reconnecting/);
+    await send(page, "Typed before the end");
+    await page.getByText("Kept here").waitFor();
+    await assert.rejects(page.reload());
+    await site.hub.restart();
+    await page.goto(site.urlOf(host));
+    await host.until(() => prompts().length > 2, "the third prompt");
+    await page.getByText("Typed before the end").waitFor();
+    assert.deepEqual(prompts(), ["Typed in the dark", "Typed before the reload", "Typed before the end"]);
+  });
   site.assertQuiet(/ERR_CONNECTION_REFUSED|ERR_CONNECTION_RESET|WebSocket connection to/);
 });
 
@@ -135,7 +149,7 @@ Deno.test("two tabs answer one question: the first wins, the second is told who;
   await t.step("a refused prompt", async () => {
     await send(first, "Say something bad");
     await first.getByRole("alert").getByText("the model refuses it").waitFor();
-    assert.equal(await promptField(first).inputValue(), "Say something bad");
+    await eventually(async () => await promptField(first).inputValue() === "Say something bad", "the prompt's return");
     assert.equal(await first.locator(".is-ghost").count(), 0);
   });
   site.assertQuiet();
