@@ -168,6 +168,7 @@ class SweepRun {
       const userId = await this.#userAfter(last);
       if (userId === null) {
         await this.#forgetTombstones();
+        await this.#removeLostMailboxes();
         this.report.isPassDone = true;
         return { afterUser: null, nextRunAtMs: this.#now() + (this.#options.passMs ?? PASS_MS) };
       }
@@ -321,6 +322,27 @@ class SweepRun {
     const fixed = await kv.get(keys.list.static(userId, sessionId));
     if (fixed.value === null) return;
     await kv.atomic().check(fixed).set(keys.list.swept(userId, sessionId), swept).commit();
+  }
+
+  /** Mailboxes of isolates that are gone: a peer that had not heard it yet may have posted after the mailbox was removed. */
+  async #removeLostMailboxes(): Promise<void> {
+    const { kv, mesh } = this.#options;
+    const prefix = ["mailbox"];
+    let start: Deno.KvKey | null = null;
+    for (;;) {
+      const selector: Deno.KvListSelector = start === null ? { prefix } : { prefix, start };
+      const first: IteratorResult<Deno.KvEntry<unknown>, undefined> = await kv.list(selector, {
+        limit: 1,
+        batchSize: 1,
+      })
+        .next();
+      if (first.done) return;
+      const isolateId: string = String(first.value.key[1]);
+      start = [...prefix, isolateId, true];
+      // Whoever joins makes its lease before anybody can post to it.
+      if (mesh.isLive(isolateId) || (await kv.get(keys.isolate.lease(isolateId))).value !== null) continue;
+      await deleteRange(kv, { prefix: keys.mailbox.all(isolateId) });
+    }
   }
 
   async #forgetTombstones(): Promise<void> {
