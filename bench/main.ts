@@ -1,8 +1,9 @@
 /** `deno task bench <name> [--quick]`: runs a bench and prints its report, one JSON object, as the last line. */
 import { printReport, type Result } from "./report.ts";
 import { relay } from "./relay.ts";
+import { sessions } from "./sessions.ts";
 
-const benches: Readonly<Record<string, (options: { isQuick: boolean }) => Promise<Result[]>>> = { relay };
+const benches: Readonly<Record<string, (options: { isQuick: boolean }) => Promise<Result[]>>> = { relay, sessions };
 
 const names = Deno.args.filter((arg) => !arg.startsWith("-"));
 const unknownFlag = Deno.args.find((arg) => arg.startsWith("-") && arg !== "--quick" && arg !== "--");

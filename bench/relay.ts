@@ -7,7 +7,9 @@ import { Child } from "../tests/support/child.ts";
 import { type HubProcess, startHub } from "../tests/support/hub.ts";
 import { within } from "../tests/support/patience.ts";
 import { Broadcast, ViewerCounter } from "./load/broadcast.ts";
-import { type PayloadHandler, RawSocket, textFrame } from "./load/raw_socket.ts";
+import { eachMessage } from "./load/hub_socket.ts";
+import { cpuSeconds } from "./load/process.ts";
+import { RawSocket, textFrame } from "./load/raw_socket.ts";
 import { MessageStream } from "./load/stream.ts";
 import { compared, median, percentile, type Result } from "./report.ts";
 
@@ -197,29 +199,4 @@ async function openBareBroadcast(url: string, viewerCount: number): Promise<Broa
   const stream = new MessageStream(crypto.randomUUID(), 1);
   const broadcast: Broadcast = new Broadcast({ producer, viewers, stream, ackedRecords: null });
   return broadcast;
-}
-
-/** A payload handler that decodes messages one by one. */
-function eachMessage(handle: (message: Record<string, unknown>) => void): PayloadHandler {
-  let decoder = new TextDecoder();
-  let text = "";
-  return (bytes, start, end, isEnd) => {
-    text += decoder.decode(bytes.subarray(start, end), { stream: !isEnd });
-    if (!isEnd) return;
-    const value = JSON.parse(text);
-    text = "";
-    decoder = new TextDecoder();
-    for (const message of Array.isArray(value) ? value : [value]) handle(message);
-  };
-}
-
-/** CPU time that a process has used so far, all its threads. Linux alone tells it; elsewhere NaN. */
-function cpuSeconds(pid: number): number {
-  try {
-    const fields = Deno.readTextFileSync(`/proc/${pid}/stat`).split(") ")[1]!.split(" ");
-    const TICKS_PER_S = 100;
-    return (Number(fields[11]) + Number(fields[12])) / TICKS_PER_S;
-  } catch {
-    return NaN;
-  }
 }

@@ -30,12 +30,12 @@ export function rounded(value: number): number {
 }
 
 /** The middle value; the mean of the two middle ones of an even count. Throws a RangeError for none. */
-export function median(values: readonly number[]): number {
+export function median(values: ArrayLike<number>): number {
   return percentile(values, 0.5);
 }
 
 /** The value below which the share `p` of the values lie, interpolated between neighbours. Throws a RangeError for none. */
-export function percentile(values: readonly number[], p: number): number {
+export function percentile(values: ArrayLike<number>, p: number): number {
   if (values.length === 0) throw new RangeError("there is no percentile of no values");
   const sorted = Float64Array.from(values).sort();
   const at = (sorted.length - 1) * p;

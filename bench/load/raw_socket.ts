@@ -6,6 +6,7 @@
 /** Gets parts of payloads as they arrive: `bytes[start, end)`; `isEnd` with the last part of a message. */
 export type PayloadHandler = (bytes: Uint8Array, start: number, end: number, isEnd: boolean) => void;
 
+/** Room for one read, unless the opener says otherwise: whoever opens a thousand sockets has to. */
 const READ_BYTES = 256 * 1024;
 const OPCODE_TEXT = 0x1;
 const OPCODE_CLOSE = 0x8;
@@ -15,6 +16,12 @@ const MASKED = 0x80;
 export class RawSocket implements Disposable {
   readonly #connection: Deno.TcpConn;
   readonly #onPayload: PayloadHandler;
+  readonly #readBytes: number;
+  /** Bytes on the wire after the handshake, frames and all. */
+  receivedBytes = 0;
+  sentBytes = 0;
+  /** Called once when the connection is over without having been closed here. */
+  onLost: (() => void) | null = null;
   /** Awaited before each read: reading seldom takes more at once, for less work in this process. Null: reads at once. */
   pace: (() => Promise<void>) | null = null;
   /** What is wrong with the connection; null while it is sound. */
@@ -25,37 +32,28 @@ export class RawSocket implements Disposable {
   #outgoing: Uint8Array[] = [];
   #isWriting = false;
 
-  private constructor(connection: Deno.TcpConn, onPayload: PayloadHandler, rest: Uint8Array) {
+  private constructor(connection: Deno.TcpConn, onPayload: PayloadHandler, rest: Uint8Array, readBytes: number) {
     this.#connection = connection;
     this.#onPayload = onPayload;
+    this.#readBytes = readBytes;
     this.#ended = this.#read(rest);
   }
 
   /** Opens a WebSocket. Rejects with the answer's first lines when the upgrade is refused. */
-  static async open(url: string, headers: Record<string, string>, onPayload: PayloadHandler): Promise<RawSocket> {
-    const { hostname, port, host, pathname, search } = new URL(url);
+  static async open(
+    url: string,
+    headers: Record<string, string>,
+    onPayload: PayloadHandler,
+    { readBytes = READ_BYTES }: { readBytes?: number } = {},
+  ): Promise<RawSocket> {
+    const { hostname, port } = new URL(url);
     const connection = await Deno.connect({ hostname, port: Number(port) });
     connection.setNoDelay(true);
-    const lines = Object.entries({
-      host,
-      upgrade: "websocket",
-      connection: "Upgrade",
-      "sec-websocket-key": btoa(String.fromCharCode(...crypto.getRandomValues(new Uint8Array(16)))),
-      "sec-websocket-version": "13",
-      ...headers,
-    }).map(([name, value]) => `${name}: ${value}\r\n`);
-    await connection.write(new TextEncoder().encode(`GET ${pathname}${search} HTTP/1.1\r\n${lines.join("")}\r\n`));
-    const buffer = new Uint8Array(16 * 1024);
-    let length = 0;
-    for (;;) {
-      const read = await connection.read(buffer.subarray(length));
-      if (read === null) throw new Error(`${url}: the connection ended during the handshake`);
-      length += read;
-      const text = new TextDecoder("latin1").decode(buffer.subarray(0, length));
-      const end = text.indexOf("\r\n\r\n");
-      if (end < 0) continue;
-      if (!text.startsWith("HTTP/1.1 101")) throw new Error(`${url}: ${text.slice(0, 300)}`);
-      return new RawSocket(connection, onPayload, buffer.slice(end + 4, length));
+    try {
+      return new RawSocket(connection, onPayload, await upgrade(connection, url, headers), readBytes);
+    } catch (error) {
+      connection.close();
+      throw error;
     }
   }
 
@@ -70,6 +68,7 @@ export class RawSocket implements Disposable {
     try {
       while (this.#outgoing.length > 0) {
         const bytes = concat(this.#outgoing.splice(0));
+        this.sentBytes += bytes.length;
         for (let offset = 0; offset < bytes.length;) {
           offset += await this.#connection.write(bytes.subarray(offset));
         }
@@ -83,19 +82,24 @@ export class RawSocket implements Disposable {
 
   async #read(rest: Uint8Array): Promise<void> {
     const parser = new FrameParser(this.#onPayload);
-    const buffer = new Uint8Array(READ_BYTES);
+    const buffer = new Uint8Array(this.#readBytes);
     try {
       parser.push(rest, rest.length);
       for (;;) {
         if (this.pace !== null) await this.pace();
         const read = await this.#connection.read(buffer);
         if (read === null) break;
+        this.receivedBytes += read;
         parser.push(buffer, read);
       }
       if (!this.#isClosing) this.fault ??= new Error("the hub closed the connection");
     } catch (error) {
       if (!this.#isClosing) this.fault ??= error as Error;
     }
+    if (this.#isClosing) return;
+    // Nothing more comes, so nothing more may go.
+    this[Symbol.dispose]();
+    this.onLost?.();
   }
 
   /** Closes the connection and waits until its reader has ended. */
@@ -108,6 +112,32 @@ export class RawSocket implements Disposable {
     if (this.#isClosing) return;
     this.#isClosing = true;
     this.#connection.close();
+  }
+}
+
+/** Asks for the upgrade; resolves with what came after the answer. */
+async function upgrade(connection: Deno.TcpConn, url: string, headers: Record<string, string>): Promise<Uint8Array> {
+  const { host, pathname, search } = new URL(url);
+  const lines = Object.entries({
+    host,
+    upgrade: "websocket",
+    connection: "Upgrade",
+    "sec-websocket-key": btoa(String.fromCharCode(...crypto.getRandomValues(new Uint8Array(16)))),
+    "sec-websocket-version": "13",
+    ...headers,
+  }).map(([name, value]) => `${name}: ${value}\r\n`);
+  await connection.write(new TextEncoder().encode(`GET ${pathname}${search} HTTP/1.1\r\n${lines.join("")}\r\n`));
+  const buffer = new Uint8Array(16 * 1024);
+  let length = 0;
+  for (;;) {
+    const read = await connection.read(buffer.subarray(length));
+    if (read === null) throw new Error(`${url}: the connection ended during the handshake`);
+    length += read;
+    const text = new TextDecoder("latin1").decode(buffer.subarray(0, length));
+    const end = text.indexOf("\r\n\r\n");
+    if (end < 0) continue;
+    if (!text.startsWith("HTTP/1.1 101")) throw new Error(`${url}: ${text.slice(0, 300)}`);
+    return buffer.slice(end + 4, length);
   }
 }
 
