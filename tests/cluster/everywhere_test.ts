@@ -83,7 +83,7 @@ clusterTest("three processes on denokv serve hosts, viewers, runners and account
   });
 
   await t.step("a real runner behind the balancer: spawning, asking, files, agents", async () => {
-    await using runner = await startRunner(front);
+    await using runner = await startRunner(front, { env: { PERCH_DEMO_TOKEN_MS: "1" } });
     for (const hub of hubs) {
       const { runners } = await hub.api("GET", "/api/runners");
       assert.deepEqual(runners.map(({ name, isConnected }: Record<string, unknown>) => [name, isConnected]), [
@@ -160,7 +160,7 @@ clusterTest("three processes on denokv serve hosts, viewers, runners and account
     await using host = new ScriptedProducer(first);
     await host.registered();
     await using probe = await LatencyProbe.open(second, host.sessionId);
-    await sayFor(host, probe, 1_000);
+    await sayFor(host, probe, 300);
     console.log(`  steady: ${probe.summary()}`);
     probe.latencies.length = 0;
     const restarted = third.kill9().then(() => third.restart());
@@ -176,7 +176,7 @@ function isRunning(head: unknown): boolean {
   return (head as { status: string }).status === "running" || (head as { status: string }).status === "pending";
 }
 
-const PACE_MS = 2;
+const PACE_MS = 10;
 
 /** Says `count` things at a steady pace and waits until all have arrived. */
 async function sayFor(host: ScriptedProducer, probe: LatencyProbe, count: number): Promise<void> {
