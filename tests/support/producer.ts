@@ -51,8 +51,8 @@ export class ScriptedProducer implements AsyncDisposable {
     return this.#log.ackedSeq;
   }
 
-  until(check: () => boolean, what: string): Promise<true> {
-    return this.#changes.until(() => check(), what) as Promise<true>;
+  until(check: () => boolean, what: string, timeoutMs?: number): Promise<true> {
+    return this.#changes.until(() => check(), what, timeoutMs) as Promise<true>;
   }
   registered(): Promise<true> {
     return this.until(() => this.#log.isRegistered, "the registration of a scripted host");
