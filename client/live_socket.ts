@@ -26,6 +26,8 @@ export interface LiveSocketOptions<S extends MessageSchemas> {
   /** Messages that the hub may send here. */
   schemas: S;
   onMessage: (message: MessageOf<S>) => void;
+  /** Binary frames; without it they are unreadable. */
+  onBytes?: (bytes: Uint8Array<ArrayBuffer>) => void;
   /** The socket opened: announce who you are, send what waits. */
   onOpen?: () => void;
   onState: (state: SocketState) => void;
@@ -87,6 +89,14 @@ export class LiveSocket<S extends MessageSchemas> {
     return true;
   }
 
+  /** As send, for a binary frame. */
+  sendBytes(bytes: Uint8Array<ArrayBuffer>): boolean {
+    if (this.#socket?.readyState !== WebSocket.OPEN) return false;
+    this.#socket.send(bytes);
+    this.#lastSentAt = Date.now();
+    return true;
+  }
+
   /** Something happened that may have brought the network back, or killed it unseen: find out at once. */
   wake(): void {
     if (this.#state.kind === "waiting") this.#connect();
@@ -110,6 +120,7 @@ export class LiveSocket<S extends MessageSchemas> {
     const url = new URL(this.#options.url);
     url.searchParams.set("protocolVersion", String(PROTOCOL_VERSION));
     const socket = new WebSocket(url);
+    socket.binaryType = "arraybuffer";
     this.#socket = socket;
     this.#lastReceivedAt = Date.now();
     let hasOpened = false;
@@ -132,6 +143,7 @@ export class LiveSocket<S extends MessageSchemas> {
   }
 
   #receive(data: unknown): void {
+    if (data instanceof ArrayBuffer && this.#options.onBytes) return this.#options.onBytes(new Uint8Array(data));
     const frame = parseFrame(this.#options.schemas, data);
     this.unreadable += frame.errors.length + frame.unknownTypes;
     for (const error of frame.errors) console.warn(`perch: unreadable message from the hub: ${error.message}`);

@@ -44,6 +44,16 @@ export function RunnerRow({ runner, isEditable = false }: { runner: RunnerInfo; 
         )}
         {runner.warnings.map((warning) => <p key={warning} class="problem">{warning}</p>)}
       </div>
+      {runner.isConnected && (
+        <a
+          class="button is-quiet is-icon"
+          href={`/terminal/${encodeURIComponent(runner.runnerId)}`}
+          aria-label={`Terminal on ${runner.name}`}
+          title="Terminal"
+        >
+          <Icon name="terminal" />
+        </a>
+      )}
       {isEditable && !runner.isConnected && (
         <button
           type="button"

@@ -17,6 +17,17 @@ export class SessionView {
   /** An entry that a person wants to see: the timeline goes there and clears this. */
   readonly wanted = signal<string | null>(null);
 
+  /** Whether the session's terminals are shown. */
+  readonly isTerminalOpen = signal(false);
+  readonly terminals = new LazyModule(async () => {
+    const [module, { loadTerminalStyles }] = await Promise.all([
+      import("./terminal_panel.tsx"),
+      import("@/client/terminal_view.ts"),
+    ]);
+    await loadTerminalStyles();
+    return module;
+  });
+
   constructor(readonly store: SessionStore) {}
 }
 

@@ -15,7 +15,7 @@ import { DemoTag } from "./session_row.tsx";
 
 /** @param othersWaiting how many other sessions wait for a person */
 export function SessionHeader({ othersWaiting }: { othersWaiting: number }): JSX.Element {
-  const { store } = useSession();
+  const { store, isTerminalOpen } = useSession();
   const isRenaming = useSignal(false);
   const isDeleting = useSignal(false);
   const problem = useSignal<string | null>(null);
@@ -70,6 +70,18 @@ export function SessionHeader({ othersWaiting }: { othersWaiting: number }): JSX
         {problem.value && <p class="problem" role="alert">{problem.value}</p>}
       </div>
       <ConnectionBadge state={store.connection} isHostConnected={info?.isActive ?? null} hasEnded={hasEnded} />
+      {info?.runnerId && (
+        <button
+          type="button"
+          class="button is-quiet is-icon"
+          aria-label="Terminal"
+          title="Terminal"
+          aria-pressed={isTerminalOpen.value}
+          onClick={() => isTerminalOpen.value = !isTerminalOpen.value}
+        >
+          <Icon name="terminal" />
+        </button>
+      )}
       <Menu label="Session menu">
         {!hasEnded && (
           <button type="button" onClick={() => isRenaming.value = true}>

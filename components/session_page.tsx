@@ -170,8 +170,31 @@ function SessionMain({ othersWaiting }: { othersWaiting: number }): JSX.Element 
           </>
         )}
       </div>
+      <Terminals />
     </main>
   );
+}
+
+/** The session's terminals, where a person asked for them. */
+function Terminals(): JSX.Element | null {
+  const { store, isTerminalOpen, terminals } = useSession();
+  const info = store.info.value;
+  if (!isTerminalOpen.value || !info?.runnerId) return null;
+  if (terminals.hasFailed.value) {
+    return <p class="banner" role="alert">The terminal could not be loaded. Reload this page.</p>;
+  }
+  const TerminalPanel = terminals.module.value?.TerminalPanel;
+  return TerminalPanel
+    ? (
+      <TerminalPanel
+        runnerId={info.runnerId}
+        cwd={info.cwd}
+        roots={[info.cwd]}
+        sessionId={store.sessionId}
+        onClose={() => isTerminalOpen.value = false}
+      />
+    )
+    : null;
 }
 
 /** What stands in an empty timeline. */
