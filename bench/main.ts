@@ -1,9 +1,16 @@
 /** `deno task bench <name> [--quick]`: runs a bench and prints its report, one JSON object, as the last line. */
+import { attach } from "./attach.ts";
 import { printReport, type Result } from "./report.ts";
 import { relay } from "./relay.ts";
 import { sessions } from "./sessions.ts";
+import { store } from "./store.ts";
 
-const benches: Readonly<Record<string, (options: { isQuick: boolean }) => Promise<Result[]>>> = { relay, sessions };
+const benches: Readonly<Record<string, (options: { isQuick: boolean }) => Promise<Result[]>>> = {
+  relay,
+  sessions,
+  attach,
+  store,
+};
 
 const names = Deno.args.filter((arg) => !arg.startsWith("-"));
 const unknownFlag = Deno.args.find((arg) => arg.startsWith("-") && arg !== "--quick" && arg !== "--");
