@@ -64,7 +64,7 @@ Deno.test("tool calls show input, output, diffs and how they ended", () => {
   }, { title: "Run\nls", status: "failed", startedAt: Date.UTC(2026, 0, 2) }));
   assert.match(text, /^### Tool: Run ls · 2026-01-02T00:00:00Z · failed\n/);
   assert.match(text, /`src\/a\.ts:3`/);
-  assert.match(text, /````json\n\{\n  "command": "ls ``` -l"\n\}\n````/);
+  assert.match(text, /````json\n\{\n {2}"command": "ls ``` -l"\n\}\n````/);
   assert.match(text, /Output \(12 characters were cut\):\n\n```\na\nb\n```/);
   assert.match(text, /```diff\n--- a\/src\/a\.ts\n\+\+\+ b\/src\/a\.ts\n@@ -1,2 \+1,2 @@\n one\n-two\n\+2\n```/);
   assert.match(text, /An image \(image\/png, 1 KiB\) is not part/);
@@ -95,7 +95,7 @@ Deno.test("permissions show who chose what; prompts who asked; strange bodies ar
   assert.equal(markdownEntry(said), "## Ann, into the running turn\n\nlook\n\n- attached: a.png (image/png)\n\n");
   assert.match(
     markdownEntry({ ...said, body: { sealed: "x" } }),
-    /### user message\n\n```json\n\{\n  "sealed": "x"\n\}\n```/,
+    /### user message\n\n```json\n\{\n {2}"sealed": "x"\n\}\n```/,
   );
   assert.match(
     markdownEntry(entryOf("notice", { level: "error", text: "died", detail: "why" })),

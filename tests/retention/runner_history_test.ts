@@ -1,7 +1,9 @@
 /** The real hub and the real runner: what the hub trimmed is read from the journal, and a deletion reaches the disk, at once or later. */
 import assert from "node:assert/strict";
+import { join } from "node:path";
 import { limits } from "@/protocol/mod.ts";
-import { startHub } from "../support/hub.ts";
+import type { Order } from "../faults/steps.ts";
+import { root, startHub } from "../support/hub.ts";
 import { eventually } from "../support/patience.ts";
 import { startRunner } from "../support/runner.ts";
 import { ScriptedViewer } from "../support/viewer.ts";
@@ -14,40 +16,22 @@ function exists(path: string): boolean {
   }
 }
 
+const agentCommand = [Deno.execPath(), "run", "-A", "--quiet", join(root, "tests/faults/agent.ts")];
+/** A message and a tool call a step. */
+const order: Order = { seed: 7, from: 1, to: 70, paceMs: 0 };
+
 Deno.test("an ended session's trimmed entries come from its runner; deleted sessions leave its disk", async () => {
   // Half a kilobyte: whatever is beyond the newest page is trimmed with the next commit.
   await using hub = await startHub({ env: { PERCH_RETENTION_SESSION_MB: "0.0005" } });
-  let first: string;
-  let second: string;
   await using runner = await startRunner(hub);
-  first = await runner.startSession({ agentId: "demo" });
-  second = await runner.startSession({ agentId: "demo" });
+  const first = await runner.startSession({ agentId: "custom", command: agentCommand }, JSON.stringify(order));
+  const second = await runner.startSession({ agentId: "demo" });
   await using viewer = new ScriptedViewer(hub, first);
   await viewer.until(
-    () => viewer.info?.isActive === true && viewer.timeline.meta.activity === "idle",
-    "an idle session",
+    () => viewer.timeline.ids.length > limits.pageEntries + 20 && viewer.timeline.meta.activity === "idle",
+    "more than a page of entries",
   );
-  // The demo agent answers each prompt with a few entries.
-  for (let turn = 0; viewer.timeline.ids.length <= limits.pageEntries + 20; turn++) {
-    assert.ok(turn < 100, "the demo agent writes entries");
-    const { status } = await viewer.command({ kind: "prompt", text: `turn ${turn}`, delivery: "prompt" });
-    assert.equal(status, "applied");
-    for (;;) {
-      const pending = () =>
-        viewer.timeline.ids.find((id) => {
-          const { kind, head } = viewer.timeline.get(id)!.entry;
-          return kind === "interaction" && head.status === "pending";
-        });
-      await viewer.until(
-        () => viewer.timeline.meta.activity === "idle" || pending() !== undefined,
-        "the end of the turn",
-      );
-      const entryId = pending();
-      if (entryId === undefined) break;
-      await viewer.command({ kind: "answer", entryId, outcome: "cancelled" });
-      await viewer.until(() => pending() !== entryId, "the answer to show");
-    }
-  }
+  await viewer.loadAll();
   await hub.api("POST", `/api/sessions/${first}/kill`, {});
   await viewer.until(() => viewer.info?.ended !== null && viewer.info?.isActive === false, "the end");
   const whole = viewer.shown();
