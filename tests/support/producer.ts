@@ -30,7 +30,7 @@ export class ScriptedProducer implements AsyncDisposable {
   readonly #options: ProducerOptions;
   readonly #changes = new Changes();
   readonly #log = new ProducerLog(0);
-  readonly #logId = crypto.randomUUID();
+  readonly logId = crypto.randomUUID();
   #socket: WebSocket | null = null;
   #retry: ReturnType<typeof setTimeout> | undefined;
   #isDisposed = false;
@@ -145,7 +145,7 @@ export class ScriptedProducer implements AsyncDisposable {
         protocolVersion: PROTOCOL_VERSION,
         sessionId: this.sessionId,
         runnerId: this.#options.runnerId ?? "scripted-runner",
-        logId: this.#logId,
+        logId: this.logId,
         lastSeq: this.#log.lastSeq,
         cwd: "/work",
         sessionName: null,
