@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import type { SessionStore } from "@/lib/session/types.ts";
-import { closeCodes } from "@/protocol/mod.ts";
+import { closeCodes, limits } from "@/protocol/mod.ts";
 import { attachViewer, Peer, register, startHub, textEvent } from "./testing.ts";
 
 Deno.test("a host's records reach a viewer at once and are acknowledged after their commit", async () => {
@@ -142,6 +142,20 @@ Deno.test("a record that can never be stored is refused by name and closes the s
   await using again = await Peer.open(hub, "relay", "ann");
   again.send(register("s1", { lastSeq: 2 }));
   assert.equal((await again.next("registered")).ackedSeq, 1);
+});
+
+Deno.test("an entry over its bound is refused once, not tried again for ever", async () => {
+  using kv = await Deno.openKv(":memory:");
+  await using hub = await startHub(kv);
+  await using host = await Peer.open(hub, "relay", "ann");
+  host.send(register("s1"));
+  const { epoch } = await host.next("registered");
+  host.send(textEvent("s1", epoch, 1, "x".repeat(limits.entryBytes)));
+  const error = await host.next("error");
+  assert.equal(error.code, "too_large");
+  assert.match(error.message, /entry entry-0 of record 1 is \d+ bytes/);
+  assert.equal((await host.closed).code, closeCodes.protocolError);
+  assert.equal(hub.hub.counters.get("commits_failed"), 0);
 });
 
 Deno.test("records before a registration, of another session or another epoch are refused", async () => {
