@@ -2,8 +2,9 @@
 import { useSignal } from "@preact/signals";
 import type { JSX } from "preact";
 import type { FolderGroup, RunnerGroup } from "@/client/grouping.ts";
-import { plural, shortPath } from "@/client/format.ts";
+import { plural } from "@/client/format.ts";
 import { Icon } from "./icons.tsx";
+import { PathText } from "./path_text.tsx";
 import { RunnerState } from "./runner_row.tsx";
 import { SessionRow } from "./session_row.tsx";
 
@@ -35,9 +36,9 @@ function Folder({ folder }: { folder: FolderGroup }): JSX.Element {
   const hidden = folder.ended.length - Math.min(shownCount, folder.ended.length);
   return (
     <section class="folder-group">
-      <h3 title={folder.cwd}>
+      <h3>
         <Icon name="folder" />
-        {shortPath(folder.cwd)}
+        <PathText path={folder.cwd} />
       </h3>
       <ul class="session-list">
         {folder.open.map((session) => <SessionRow key={session.sessionId} session={session} />)}

@@ -3,13 +3,14 @@ import { useSignal } from "@preact/signals";
 import type { JSX } from "preact";
 import { useEffect, useRef } from "preact/hooks";
 import { Anything, api, errorText } from "@/client/api.ts";
-import { baseName, shortPath } from "@/client/format.ts";
+import { baseName } from "@/client/format.ts";
 import { limits } from "@/protocol/limits.ts";
 import { ActivityBadge } from "./activity_badge.tsx";
 import { ConnectionBadge } from "./connection_badge.tsx";
 import { Dialog } from "./dialog.tsx";
 import { Icon } from "./icons.tsx";
 import { Menu } from "./menu.tsx";
+import { PathText } from "./path_text.tsx";
 import { useSession } from "./session_context.ts";
 import { DemoTag } from "./session_row.tsx";
 
@@ -64,7 +65,7 @@ export function SessionHeader({ othersWaiting }: { othersWaiting: number }): JSX
           {shownActivity && <ActivityBadge activity={shownActivity} />}
           {info?.agent.isDemo && <DemoTag />}
           {info && <span class="session-head-agent">{info.agent.name}</span>}
-          {info && <span class="mono session-head-path" title={info.cwd}>{shortPath(info.cwd)}</span>}
+          {info && <PathText path={info.cwd} />}
           {info?.runnerName && <span class="session-head-runner">{info.runnerName}</span>}
         </p>
         {problem.value && <p class="problem" role="alert">{problem.value}</p>}
