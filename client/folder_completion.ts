@@ -104,7 +104,8 @@ export function folderSuggestions(
     for (const { name, isGitRepo } of state.listing.folders) {
       if (!name.toLowerCase().startsWith(prefix)) continue;
       if (name.startsWith(".") && !prefix.startsWith(".")) continue;
-      add({ path: joinPath(query.parent, name), label: name, source: "listed", isGitRepo });
+      const path = joinPath(query.parent, name);
+      if (path !== state.text) add({ path, label: name, source: "listed", isGitRepo });
     }
   };
   const earlier = () => {

@@ -44,6 +44,11 @@ export function baseName(path: string): string {
   return parts.at(-1) ?? path;
 }
 
+/** A line of markdown without its marks, for where there is room for plain words only. */
+export function plainLine(markdown: string): string {
+  return markdown.replace(/^\s*(?:#{1,6}|>|[-*+])\s+/, "").replace(/(\*\*|__|`)(.+?)\1/g, "$2");
+}
+
 /** A path with the home folder as "~". Homes are recognised by their usual places, since a hub does not know them. */
 export function shortPath(path: string): string {
   return path.replace(/^(?:\/(?:home|Users)\/[^/]+|\/root|[A-Z]:\\Users\\[^\\]+)(?=$|[\\/])/, "~");

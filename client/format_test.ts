@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { baseName, compactCount, duration, relativePath, relativeTime, shortPath } from "./format.ts";
+import { baseName, compactCount, duration, plainLine, relativePath, relativeTime, shortPath } from "./format.ts";
 
 Deno.test("times read like a person would say them", () => {
   const now = 1_700_000_000_000;
@@ -25,4 +25,10 @@ Deno.test("counts and paths are short", () => {
   assert.equal(shortPath("/homework"), "/homework");
   assert.equal(relativePath("/home/ana/src/a/b.ts", "/home/ana/src"), "a/b.ts");
   assert.equal(relativePath("/home/ana/src2/b.ts", "/home/ana/src"), "~/src2/b.ts");
+});
+
+Deno.test("a preview shows words, not marks", () => {
+  assert.equal(plainLine("# A long answer"), "A long answer");
+  assert.equal(plainLine("I am a **demo**: run `deno test` in __here__"), "I am a demo: run deno test in here");
+  assert.equal(plainLine("- 2 * 3 ** 4 and a_b_c"), "2 * 3 ** 4 and a_b_c");
 });

@@ -3,6 +3,7 @@ import { useComputed, useSignal } from "@preact/signals";
 import type { JSX } from "preact";
 import { useEffect, useRef } from "preact/hooks";
 import { type Entry, InteractionBody, type InteractionOption } from "@/protocol/entry.ts";
+import { relativePath } from "@/client/format.ts";
 import { inputText } from "@/client/tool_summary.ts";
 import { Icon } from "./icons.tsx";
 import { useSession } from "./session_context.ts";
@@ -56,6 +57,7 @@ function PendingCard({ entry, body, isPinned }: CardProps & { isPinned: boolean 
     if (text.value.trim() !== "") answer("text", { text: text.value });
   };
   const command = inputText(body.input);
+  const cwd = store.info.value?.cwd ?? "";
   const hasDiff = body.content?.some((content) => content.type === "diff");
   return (
     <section class="card interaction" aria-label={headlines[body.interaction]}>
@@ -67,12 +69,10 @@ function PendingCard({ entry, body, isPinned }: CardProps & { isPinned: boolean 
           <button type="button" class="button is-quiet is-small" onClick={() => wanted.value = entry.id}>Show</button>
         )}
       </header>
-      <p class="interaction-message">{body.message ?? entry.head.title}</p>
+      <p class="interaction-message">{messageOf(entry, body, cwd)}</p>
       {!isPinned && command !== null && !hasDiff && <Printed label="What it wants to run" text={command} />}
       {!isPinned &&
-        body.content?.map((content, at) => (
-          <ToolContentView key={at} content={content} cwd={store.info.value?.cwd ?? ""} />
-        ))}
+        body.content?.map((content, at) => <ToolContentView key={at} content={content} cwd={cwd} />)}
       <div class="interaction-options">
         {ordered(body.options).map((option) => (
           <button
@@ -169,7 +169,7 @@ function Answered({ entry, body }: { entry: Entry; body: InteractionBody }): JSX
       <Icon name={isNo ? "close" : "check"} />
       <span class="answered-what">{what}</span>
       {answer?.by && <span class="quiet">by {answer.by}</span>}
-      <span class="answered-about">{body.message ?? entry.head.title}</span>
+      <span class="answered-about">{messageOf(entry, body, store.info.value?.cwd ?? "")}</span>
     </div>
   );
   if (!late.value) return row;
@@ -179,6 +179,16 @@ function Answered({ entry, body }: { entry: Entry; body: InteractionBody }): JSX
       <p class="receipt" role="status">Your answer did not count: {late.value.reason ?? "it came too late"}</p>
     </>
   );
+}
+
+/** What is asked, with the files that it shows changes of by their short names. */
+function messageOf({ head }: Entry, body: InteractionBody, cwd: string): string {
+  let message = body.message ?? head.title ?? "";
+  for (const content of body.content ?? []) {
+    if (content.type !== "diff" || content.path === "") continue;
+    message = message.replaceAll(content.path, () => relativePath(content.path, cwd));
+  }
+  return message;
 }
 
 /** Allowing once is what people do most: it stands first. By kind, never by position. */

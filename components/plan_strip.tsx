@@ -16,10 +16,9 @@ export function PlanStrip(): JSX.Element | null {
   const { store } = useSession();
   const isShown = useSignal(false);
   const { plan } = store.meta.value;
-  const activity = store.activity.value;
   if (plan.length === 0) return null;
   const done = plan.filter(({ status }) => status === "completed" || status === "cancelled").length;
-  if (done === plan.length && (activity === "idle" || activity === "ended")) return null;
+  if (done === plan.length) return null;
   const current = plan.find(({ status }) => status === "in_progress") ??
     plan.find(({ status }) => status === "pending");
   return (
@@ -31,7 +30,7 @@ export function PlanStrip(): JSX.Element | null {
       <summary>
         <Icon name="plan" />
         <span class="plan-count">Plan {done}/{plan.length}</span>
-        <span class="plan-current">{current?.content ?? "All done"}</span>
+        <span class="plan-current">{current?.content}</span>
         <Icon name="chevron" />
       </summary>
       <ol>

@@ -1,7 +1,7 @@
 /** A session as a line of a list. */
 import type { JSX } from "preact";
 import type { SessionInfo } from "@/protocol/shared.ts";
-import { baseName, relativeTime, shortPath } from "@/client/format.ts";
+import { baseName, plainLine, relativeTime, shortPath } from "@/client/format.ts";
 import { ActivityBadge } from "./activity_badge.tsx";
 import { useNow } from "./use_now.ts";
 
@@ -44,7 +44,7 @@ export function SessionRow({ session, hasPlace = false, isCurrent = false, onOpe
             </time>
           )}
         </span>
-        {session.preview && <span class="session-preview">{session.preview}</span>}
+        {session.preview && <span class="session-preview">{plainLine(session.preview)}</span>}
         <span class="session-facts">
           <ActivityBadge activity={session.activity} />
           {needs && <span>{needs}</span>}
