@@ -1,6 +1,8 @@
 /** `deno task bench <name> [--quick]`: runs a bench and prints its report, one JSON object, as the last line. */
 import { attach } from "./attach.ts";
-import { printReport, type Result } from "./report.ts";
+import { cluster } from "./cluster.ts";
+import { idle } from "./idle.ts";
+import { BenchError, printReport, type Result } from "./report.ts";
 import { relay } from "./relay.ts";
 import { sessions } from "./sessions.ts";
 import { store } from "./store.ts";
@@ -8,8 +10,10 @@ import { store } from "./store.ts";
 const benches: Readonly<Record<string, (options: { isQuick: boolean }) => Promise<Result[]>>> = {
   relay,
   sessions,
+  cluster,
   attach,
   store,
+  idle,
 };
 
 const names = Deno.args.filter((arg) => !arg.startsWith("-"));
@@ -27,4 +31,10 @@ if (run === undefined || names.length !== 1 || unknownFlag !== undefined) {
   console.error(`${wrong}; usage: deno task bench <${Object.keys(benches).join(" | ")}> [--quick]`);
   Deno.exit(2);
 }
-printReport(name!, await run({ isQuick: Deno.args.includes("--quick") }));
+try {
+  printReport(name!, await run({ isQuick: Deno.args.includes("--quick") }));
+} catch (error) {
+  if (!(error instanceof BenchError)) throw error;
+  console.error(error.message);
+  Deno.exit(1);
+}

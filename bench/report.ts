@@ -10,6 +10,11 @@ export interface Result {
   ratio?: number;
 }
 
+/** Why a bench cannot run here: a sentence for whoever started it. */
+export class BenchError extends Error {
+  override name = "BenchError";
+}
+
 /** Prints the report on one line of stdout. */
 export function printReport(bench: string, results: readonly Result[]): void {
   console.log(JSON.stringify({ bench, results }));

@@ -13,7 +13,7 @@ const TIMEOUT_MS = 60_000;
 export class LongSession implements AsyncDisposable {
   readonly sessionId: string;
   readonly epoch: number;
-  readonly #socket: RawSocket;
+  readonly socket: RawSocket;
   readonly #changes: Changes;
   readonly #acked: { seq: number };
   #seq = 0;
@@ -23,7 +23,7 @@ export class LongSession implements AsyncDisposable {
   ) {
     this.sessionId = parts.sessionId;
     this.epoch = parts.epoch;
-    this.#socket = parts.socket;
+    this.socket = parts.socket;
     this.#changes = parts.changes;
     this.#acked = parts.acked;
   }
@@ -71,18 +71,18 @@ export class LongSession implements AsyncDisposable {
         recordJson(this.sessionId, this.epoch, ++this.#seq, firstIndex + from + i, text)
       );
       await this.#ackedUpTo(this.#seq - limits.unackedRecords);
-      this.#socket.send(textFrame(`[${events.join(",")}]`));
+      this.socket.send(textFrame(`[${events.join(",")}]`));
     }
     await this.#ackedUpTo(this.#seq);
   }
 
   async #ackedUpTo(seq: number): Promise<void> {
     if (this.#acked.seq < seq) await this.#changes.until(() => this.#acked.seq >= seq, `the ack of ${seq}`, TIMEOUT_MS);
-    if (this.#socket.fault !== null) throw this.#socket.fault;
+    if (this.socket.fault !== null) throw this.socket.fault;
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
-    await this.#socket.close();
+    await this.socket.close();
   }
 }
 

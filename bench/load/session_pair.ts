@@ -164,7 +164,7 @@ export class SessionPair implements AsyncDisposable {
   #lost(socket: RawSocket, again: () => Promise<void>): void {
     this.losses++;
     if (this.#timeline === null) {
-      this.fault = socket.fault;
+      this.fault ??= socket.fault;
       return;
     }
     setTimeout(() => again().catch((error) => this.fault = error), Math.random() * RETRY_JITTER_MS);
@@ -231,7 +231,7 @@ export class SessionPair implements AsyncDisposable {
   }
 
   #refused(message: Message, again: () => void): void {
-    if (this.#timeline === null) this.fault = new Error(`the hub refused: ${JSON.stringify(message)}`);
+    if (this.#timeline === null) this.fault ??= new Error(`the hub refused: ${JSON.stringify(message)}`);
     else setTimeout(again, RETRY_JITTER_MS);
   }
 

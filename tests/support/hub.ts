@@ -10,6 +10,8 @@ export interface HubOptions {
   isolates?: number;
   /** Further environment. */
   env?: Record<string, string>;
+  /** Further options of `deno run`. */
+  denoArgs?: string[];
 }
 
 /** A person's means to use a hub. */
@@ -176,9 +178,10 @@ export class HubProcess extends HubClient implements AsyncDisposable {
 
   /** Starts the process; 0 takes any free port. Resolves when it serves. */
   async start(port: number): Promise<void> {
-    const { env, isolates = 1 } = this.#options;
+    const { env, isolates = 1, denoArgs = [] } = this.#options;
+    const hubArgs = ["--no-runner", "--port", String(port), "--data-dir", this.dataDir];
     this.#child = new Child({
-      args: ["run", "-A", "--quiet", "start.ts", "--no-runner", "--port", String(port), "--data-dir", this.dataDir],
+      args: ["run", "-A", "--quiet", ...denoArgs, "start.ts", ...hubArgs],
       cwd: root,
       env: { PERCH_ISOLATES: String(isolates), ...env },
       logPath: this.logPath,
