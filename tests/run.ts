@@ -24,7 +24,7 @@ const groups: Step[] = [
   { name: "hostile", args: test("tests/hostile", "tests/isolates") },
   { name: "start", args: test("tests/start") },
   { name: "operations", args: test("tests/operations") },
-  { name: "faults", args: test("tests/faults") },
+  { name: "faults", args: test("tests/faults", "tests/link") },
   { name: "retention", args: test("tests/retention", "tests/soak") },
   { name: "browser", args: test("tests/browser") },
 ];

@@ -16,11 +16,11 @@ const kv = await Deno.openKv(kvPath);
 const boot = crypto.randomUUID();
 const urls: string[] = [];
 
-for (const [index, port] of ports.entries()) {
+for (const port of ports) {
   const isolateId = crypto.randomUUID();
   const log = createLog("info", { isolate: isolateId });
   // As main.ts does with an embedded database: what an earlier process left behind is dead.
-  const slot = { name: `embedded-${index}`, boot };
+  const slot = { name: "embedded", boot };
   const mesh = await openMesh({ kv, isolateId, slot });
   const store = openSessionStore({ kv, mesh });
   const hub = openHub({ kv, mesh, store, auth: testAuth, config: {}, version: "0.0.0", isolateId, log });
