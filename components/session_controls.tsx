@@ -174,7 +174,7 @@ function UsageMeter({ usage }: { usage: TokenUsage }): JSX.Element | null {
         <>
           <meter min={0} max={1} high={FULL_SHARE} optimum={0} value={share} aria-label="Context used" />
           <span>
-            {share >= FULL_SHARE && <span class="usage-words">Context nearly full:{" "}</span>}
+            {share >= FULL_SHARE && <span class="usage-words">Context nearly full:</span>}
             {compactCount(contextTokens!)} / {compactCount(contextSize!)}
           </span>
         </>
