@@ -1,11 +1,12 @@
 /** What people do with sessions as a whole: start, end, resume, delete. REST routes call it. */
 import * as z from "zod";
 import { AgentLaunch, type CommandStatus, Id, limits, type RunnerInfo, type SessionInfo } from "@/protocol/mod.ts";
-import { commandRunner } from "@/lib/gateway/commands.ts";
+import { commandRunner, redeliver } from "@/lib/gateway/commands.ts";
 import { callIsolate, type GatewayContext, GatewayError } from "@/lib/gateway/context.ts";
 import type { SessionTopicMessage } from "@/lib/gateway/topics.ts";
 import { errorText } from "@/lib/log.ts";
 import type { Principal } from "@/lib/principal.ts";
+import type { InboxTarget } from "@/lib/session/types.ts";
 
 /** Body of `POST /api/sessions`. */
 export const NewSession = z.object({
@@ -144,6 +145,13 @@ export async function commandStatus(
   const status = await ctx.store.inbox.status(`session:${sessionId}`, op) ??
     (runnerId === null ? null : await ctx.store.inbox.status(`runner:${runnerId}`, op));
   if (status === null) throw new GatewayError("not_found", `this session has no command "${op}"`, "op");
+  if (status.status === "accepted") {
+    for (
+      const target of [`session:${sessionId}`, ...(runnerId === null ? [] : [`runner:${runnerId}`])] as InboxTarget[]
+    ) {
+      redeliver(ctx, target, (await ctx.store.inbox.pending(target)).filter((command) => command.op === op));
+    }
+  }
   return status;
 }
 

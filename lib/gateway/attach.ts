@@ -7,6 +7,7 @@ import { decideAttach, ReceiverLog } from "@/protocol/log/mod.ts";
 import { limits, parseFrame, relayClient } from "@/protocol/mod.ts";
 import { MeshError } from "@/lib/mesh/types.ts";
 import { withoutFiles } from "@/lib/session/inbox.ts";
+import { redeliver } from "./commands.ts";
 import { callIsolate, type GatewayContext } from "./context.ts";
 import type { LiveState, SessionFrame } from "./topics.ts";
 
@@ -85,6 +86,8 @@ export async function attach(ctx: GatewayContext, request: AttachRequest): Promi
   const committed = await store.log.head(sessionId);
   if (committed === null) return { outcome: "not_found" };
   if (live !== null && live.epoch !== committed.epoch) return { outcome: "again" };
+
+  if (live !== null) redeliver(ctx, `session:${sessionId}`, inbox);
 
   const mirror = new Mirror(sessionId, live, { epoch: committed.epoch, seq: committed.ackedSeq });
   mirror.take(buffer.take());

@@ -99,10 +99,20 @@ async function store(
   if (status.status !== "accepted") return status;
   ctx.counters.add("commands_accepted", "");
   // Not awaited: the command is stored, and whoever registers later is given what waits.
-  deliver(ctx, target, command).catch((error) =>
-    ctx.log.debug("deliver_failed", { target, op: command.op, error: errorText(error) })
-  );
+  redeliver(ctx, target, [command]);
   return status;
+}
+
+/**
+ * Hands commands that wait to their target once more, if it is connected. The isolate that stored one may have died before
+ * it delivered it, and a target that stays connected gets what waits only when somebody looks at it again.
+ */
+export function redeliver(ctx: GatewayContext, target: InboxTarget, commands: readonly DeliveredCommand[]): void {
+  for (const command of commands) {
+    deliver(ctx, target, command).catch((error) =>
+      ctx.log.debug("deliver_failed", { target, op: command.op, error: errorText(error) })
+    );
+  }
 }
 
 async function deliver(ctx: GatewayContext, target: InboxTarget, command: DeliveredCommand): Promise<void> {
