@@ -25,6 +25,7 @@ const groups: Step[] = [
   { name: "start", args: test("tests/start") },
   { name: "operations", args: test("tests/operations") },
   { name: "faults", args: test("tests/faults", "tests/link") },
+  { name: "cluster", args: test("tests/cluster") },
   { name: "retention", args: test("tests/retention", "tests/soak") },
   { name: "browser", args: test("tests/browser") },
 ];
