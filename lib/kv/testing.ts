@@ -24,6 +24,31 @@ export function faultyKv(kv: Deno.Kv, isFailing: () => "before" | "after" | null
   });
 }
 
+/** A KV that refuses commits of more than `maxChecks` checks, in the words of a denokv server. */
+export function strictKv(kv: Deno.Kv, maxChecks: number): Deno.Kv {
+  return new Proxy(kv, {
+    get(target, name) {
+      if (name !== "atomic") {
+        const member: unknown = Reflect.get(target, name, target);
+        return typeof member === "function" ? member.bind(target) : member;
+      }
+      return () => {
+        const atomic = target.atomic();
+        const check = atomic.check.bind(atomic);
+        const commit = atomic.commit.bind(atomic);
+        let count = 0;
+        atomic.check = (...checks) => {
+          count += checks.length;
+          return check(...checks);
+        };
+        atomic.commit = () =>
+          count > maxChecks ? Promise.reject(new Error("Too many checks included in atomic write.")) : commit();
+        return atomic;
+      };
+    },
+  });
+}
+
 /** Fails a part of the commits, the same ones for the same seed. */
 export function seededFaults(seed: number, part: number): () => "before" | "after" | null {
   let state = seed;

@@ -7,6 +7,8 @@
 const commitMutations = 500;
 const commitBytes = 700 * 1024;
 const commitChecks = 90;
+/** A denokv server takes no more than this; the bound of the embedded database is ten times as high. */
+const strictCommitChecks = 10;
 
 /** Mutations that become visible together, if all `checks` hold. */
 export interface WriteGroup {
@@ -80,6 +82,8 @@ export class KvWriter {
   #maxQueuedGroups: number;
   #running: Promise<void> | null = null;
   #closed = false;
+  /** Checks in a combined commit: the strict bound once the database has refused more. */
+  #maxChecks = commitChecks;
   /** Commits made so far and groups in them: what the batching gains. */
   readonly counters = { commits: 0, groups: 0, retriedAlone: 0 };
 
@@ -152,6 +156,12 @@ export class KvWriter {
         if (isAlone) await this.#commitLarge(first);
         else await this.#commitCombined(groups);
       } catch (error) {
+        if (groups.length > 1 && this.#maxChecks > strictCommitChecks && isTooManyChecks(error)) {
+          // Refused as a whole, so nothing was written: they go again, fewer at a time.
+          this.#maxChecks = strictCommitChecks;
+          this.#queue.unshift(...groups);
+          continue;
+        }
         for (const group of groups) group.reject(error);
       }
       for (const group of groups) this.#queuedBytes -= group.bytes + group.partBytes;
@@ -169,7 +179,7 @@ export class KvWriter {
       mutations += group.mutations.length + group.parts.length;
       bytes += group.bytes + group.partBytes;
       checks += group.checks.length;
-      if (count > 0 && (mutations > commitMutations || bytes > commitBytes || checks > commitChecks)) break;
+      if (count > 0 && (mutations > commitMutations || bytes > commitBytes || checks > this.#maxChecks)) break;
       // KV looks at all checks of a commit before any of its mutations: a group that checks what an earlier one writes
       // must see that written, so it waits for the next commit.
       if (group.checks.some(({ key }) => written.has(key))) break;
@@ -269,6 +279,11 @@ class WrittenKeys {
 
 function isSameKey(a: Deno.KvKey, b: Deno.KvKey): boolean {
   return a.length === b.length && a.every((part, at) => part === b[at]);
+}
+
+/** Whether the database refused a commit because of the number of its checks. KV Connect tells it in words only. */
+function isTooManyChecks(error: unknown): boolean {
+  return error instanceof Error && /too many checks/i.test(error.message);
 }
 
 function checkFailed(group: Queued): CheckFailedError {

@@ -1,4 +1,5 @@
 import assert from "node:assert/strict";
+import { strictKv } from "./testing.ts";
 import { CheckFailedError, GroupTooLargeError, KvWriter, WriterFullError } from "./writer.ts";
 
 async function withWriter(body: (kv: Deno.Kv, writer: KvWriter) => Promise<void>, options = {}): Promise<void> {
@@ -49,6 +50,24 @@ Deno.test("a stale check fails its own group only", async () => {
       assert.equal((await kv.get(["m", n])).value, isStale ? null : n);
     }
   });
+});
+
+Deno.test("a database that takes few checks gets fewer groups at a time, and every group is written", async () => {
+  const kv = await Deno.openKv(":memory:");
+  const writer = new KvWriter(strictKv(kv, 10));
+  const checks = [{ key: ["fence"], versionstamp: null }, { key: ["head"], versionstamp: null }];
+  const stale = [{ key: ["fence"], versionstamp: "00000000000000990000" }];
+  const results = await Promise.allSettled(
+    Array.from(
+      { length: 40 },
+      (_, n) => writer.write({ checks: n === 7 ? stale : checks, mutations: [set(["n", n], n)] }),
+    ),
+  );
+  assert.deepEqual(results.flatMap(({ status }, n) => status === "fulfilled" ? [] : [n]), [7]);
+  for (let n = 0; n < 40; n++) assert.equal((await kv.get(["n", n])).value, n === 7 ? null : n);
+  assert.equal(writer.queuedBytes, 0);
+  await writer[Symbol.asyncDispose]();
+  kv.close();
 });
 
 Deno.test("a group sees what groups before it wrote, although they were queued together", async () => {
