@@ -6,10 +6,12 @@ import { BenchError, printReport, type Result } from "./report.ts";
 import { relay } from "./relay.ts";
 import { sessions } from "./sessions.ts";
 import { store } from "./store.ts";
+import { terminal } from "./terminal.ts";
 
 const benches: Readonly<Record<string, (options: { isQuick: boolean }) => Promise<Result[]>>> = {
   relay,
   sessions,
+  terminal,
   cluster,
   attach,
   store,

@@ -16,7 +16,6 @@ import { compared, median, percentile, type Result, result } from "./report.ts";
 
 const FLOOD_BYTES = 100e6;
 const LINE = `${"0123456789".repeat(7)}\n`;
-const END = "the very last line";
 const MB = 1e6;
 
 /** Bytes to a program and back. */
@@ -24,7 +23,7 @@ interface Wire {
   write(text: string): void;
   /** Called with every piece of output. */
   onOutput: (bytes: Uint8Array) => void;
-  close(): void;
+  close(): Promise<void> | void;
 }
 
 /** Runs the bench and gives its results. What happens meanwhile is told on stderr. */
@@ -34,7 +33,7 @@ export async function terminal({ isQuick }: { isQuick: boolean }): Promise<Resul
   await using hub = await startHub();
   await using runner = await startRunner(hub);
   const flood = join(runner.work, "flood.txt");
-  await Deno.writeTextFile(flood, LINE.repeat(Math.ceil(FLOOD_BYTES / LINE.length)) + END + "\n");
+  await Deno.writeTextFile(flood, LINE.repeat(Math.ceil(FLOOD_BYTES / LINE.length)));
   const size = (await Deno.stat(flood)).size;
   const results: Result[] = [];
 
@@ -50,12 +49,12 @@ export async function terminal({ isQuick }: { isQuick: boolean }): Promise<Resul
     throughMs.push(...await echoes(through, keys / 4));
   }
   direct.close();
-  through.close();
+  await through.close();
   for (const [name, p] of [["p50", 0.5], ["p99", 0.99]] as const) {
     results.push(compared(`terminal.echo_${name}_ms`, "ms", percentile(throughMs, p), percentile(directMs, p)));
   }
 
-  const command = ["sh", "-c", `while read x; do cat ${flood}; done`];
+  const command = ["sh", "-c", `while read x; do cat ${flood}; echo the end of $x.; done`];
   const bareFlood = await openDirect(command);
   const hubFlood = await openTerminal(hub, runner, command);
   const bare: number[] = [];
@@ -66,7 +65,7 @@ export async function terminal({ isQuick }: { isQuick: boolean }): Promise<Resul
     console.error(`  flood: ${Math.round(ours.at(-1)! / MB)} MB/s, pty alone ${Math.round(bare.at(-1)! / MB)} MB/s`);
   }
   bareFlood.close();
-  hubFlood.close();
+  await hubFlood.close();
   results.push(compared("terminal.bytes_per_s", "B/s", median(ours), median(bare)));
 
   const stuck = await openTerminal(hub, runner, command, { isStuck: true });
@@ -77,8 +76,8 @@ export async function terminal({ isQuick }: { isQuick: boolean }): Promise<Resul
   await floodRate(watched, size);
   clearInterval(watch);
   peak = Math.max(peak, await memory(hub, runner));
-  stuck.close();
-  watched.close();
+  await stuck.close();
+  await watched.close();
   results.push({ ...compared("terminal.paused_rss_mb", "MB", peak / MB, idle / MB) });
   results.push(result("terminal.paused_over_idle_mb", "MB", (peak - idle) / MB));
   for (const { name, value, unit, ratio } of results) {
@@ -111,23 +110,20 @@ async function echoes(wire: Wire, count: number): Promise<number[]> {
 
 /** Asks for the flood, and gives its bytes per second until its last line is here. */
 async function floodRate(wire: Wire, size: number): Promise<number> {
+  const name = crypto.randomUUID().slice(0, 8);
+  const end = `the end of ${name}.`;
   const over = Promise.withResolvers<void>();
   const decoder = new TextDecoder();
   let tail = "";
   wire.onOutput = (bytes) => {
-    // The end may be cut between two pieces.
-    tail = (tail + decoder.decode(bytes.subarray(-4 * END.length), { stream: false })).slice(-8 * END.length);
-    if (tail.includes(END) || endsWithin(bytes)) over.resolve();
+    // Of a screen, the last line is followed by blanks and what puts the cursor back; and the end may be cut in two.
+    tail = (tail + decoder.decode(bytes.subarray(-2_000))).slice(-4_000);
+    if (tail.includes(end)) over.resolve();
   };
   const startMs = performance.now();
-  wire.write("\n");
+  wire.write(`${name}\n`);
   await within(over.promise, "the flood's last line", 120_000);
   return size / ((performance.now() - startMs) / 1_000);
-}
-
-/** A screen's last line is followed by what puts the cursor back. */
-function endsWithin(bytes: Uint8Array): boolean {
-  return bytes.length < 70_000 && new TextDecoder().decode(bytes.subarray(-2_000)).includes(END);
 }
 
 async function openDirect(command: string[]): Promise<Wire> {
@@ -162,7 +158,10 @@ async function openTerminal(
     terminalId,
     onOutput: (_bytes: Uint8Array) => {},
     write: (text: string) => socket.send(encodeMessage(terminalTypes.input, new TextEncoder().encode(text))),
-    close: () => socket.close(),
+    close: async () => {
+      socket.close();
+      await hub.api("DELETE", `/api/terminals/${terminalId}?runnerId=${runnerId}`).catch(() => {});
+    },
   };
   socket.onopen = () => socket.send(encodeJson(terminalTypes.resize, { cols: 80, rows: 24 }));
   socket.onmessage = ({ data }) => {

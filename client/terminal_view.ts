@@ -10,8 +10,9 @@ import { asset } from "fresh/runtime";
 import { type SizeState, terminalLimits, type TerminalSize, type TerminalStatus } from "@/protocol/terminal.ts";
 import type { SocketState } from "./live_socket.ts";
 import { TerminalConnection } from "./terminal_connection.ts";
-import { styledDocument, withStyledElements } from "./terminal_document.ts";
+import { allowStyles } from "./terminal_document.ts";
 import { arrowBytes, type ArrowKey, modified } from "./terminal_keys.ts";
+import { scrollByTouch } from "./terminal_touch.ts";
 
 const FONT_PX = { fine: 13, coarse: 12 };
 /** The smallest text into which somebody else's wider terminal is fitted; beyond it one scrolls. */
@@ -102,6 +103,7 @@ export class TerminalView {
 
   constructor(options: TerminalViewOptions) {
     this.#options = options;
+    allowStyles();
     this.terminal = new Terminal({
       allowProposedApi: true,
       scrollback: terminalLimits.scrollbackLines,
@@ -111,7 +113,6 @@ export class TerminalView {
       theme,
       cursorBlink: false,
       macOptionIsMeta: true,
-      documentOverride: styledDocument(),
       linkHandler: { activate: (_event, url) => openLink(url) },
     });
     for (const addon of [this.#fit, this.#search, new Unicode11Addon()]) this.terminal.loadAddon(addon);
@@ -144,10 +145,11 @@ export class TerminalView {
   /** Shows the terminal in an element, and connects. */
   open(element: HTMLElement): void {
     this.#element = element;
-    withStyledElements(() => this.terminal.open(element));
+    this.terminal.open(element);
     this.#useWebgl();
     const { signal } = this.#listeners;
     element.addEventListener("paste", (event) => this.#checkPaste(event), { capture: true, signal });
+    scrollByTouch(this.terminal, element, signal);
     this.#observer.observe(element);
     this.#connection.start();
     this.terminal.focus();

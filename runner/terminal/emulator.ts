@@ -11,7 +11,11 @@ import { droppableBytes, isPlain } from "./plain_lines.ts";
 /** Bytes given to the emulator that it has not parsed yet: few, so that it never blocks for long; enough to keep it busy. */
 const SUBMITTED_BYTES = 256 * 1024;
 /** Plain text beyond this waits: look whether some of it need not be parsed. */
-const FLOOD_BYTES = 1024 * 1024;
+const FLOOD_BYTES = 2 * 1024 * 1024;
+/** Plain text beyond this is not parsed while more keeps coming: most of it will scroll out, and nobody looks at it yet. */
+const HELD_BYTES = 512 * 1024;
+/** A flood is over when nothing came for this long. */
+const CALM_MS = 15;
 /** Control characters, and what makes text run backwards or hides it. */
 // deno-lint-ignore no-control-regex -- these are what is removed
 const UNSAFE_TEXT = /[\u0000-\u001f\u007f-\u009f\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff]/g;
@@ -45,6 +49,9 @@ export class Emulator {
   /** What was written after this position is plain text. */
   #plainFrom = 0;
   #isUnderPressure = false;
+  /** While a flood is held back: looks whether it is over. */
+  #calmTimer: ReturnType<typeof setInterval> | undefined;
+  #hasJustWritten = false;
   #idle: (() => void)[] = [];
   #isCursorShown = true;
   #cursorStyle = 0;
@@ -82,6 +89,8 @@ export class Emulator {
     this.#queue.push(bytes);
     this.#queuedBytes += bytes.length;
     if (this.#queuedBytes > FLOOD_BYTES) this.#dropScrolledOut();
+    this.#hasJustWritten = true;
+    this.#hold();
     this.#submit();
     this.#updatePressure();
   }
@@ -89,6 +98,7 @@ export class Emulator {
   /** Resolves when everything that was written is parsed. */
   idle(): Promise<void> {
     if (this.#queuedBytes + this.#submittedBytes === 0) return Promise.resolve();
+    this.#release();
     return new Promise((resolve) => this.#idle.push(resolve));
   }
 
@@ -120,11 +130,33 @@ export class Emulator {
   }
 
   dispose(): void {
+    clearInterval(this.#calmTimer);
     this.#terminal.dispose();
     for (const resolve of this.#idle.splice(0)) resolve();
   }
 
+  /** Begins to hold a flood of plain text back; ends it when something else comes. */
+  #hold(): void {
+    const isPlainFlood = this.#parsedBytes >= this.#plainFrom && this.#queuedBytes > HELD_BYTES;
+    if (!isPlainFlood || this.#idle.length > 0) {
+      if (this.#parsedBytes < this.#plainFrom) this.#release();
+      return;
+    }
+    this.#calmTimer ??= setInterval(() => {
+      if (!this.#hasJustWritten) this.#release();
+      this.#hasJustWritten = false;
+    }, CALM_MS);
+  }
+
+  #release(): void {
+    if (this.#calmTimer === undefined) return;
+    clearInterval(this.#calmTimer);
+    this.#calmTimer = undefined;
+    this.#submit();
+  }
+
   #submit(): void {
+    if (this.#calmTimer !== undefined) return;
     while (this.#submittedBytes < SUBMITTED_BYTES) {
       const bytes = this.#queue.shift();
       if (bytes === undefined) return;

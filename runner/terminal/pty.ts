@@ -30,6 +30,11 @@ interface NodePty {
 /** Time for the program to end after SIGHUP, before SIGKILL. */
 const KILL_AFTER_MS = 2_000;
 
+/** Reads come as 4 KB at the start of a buffer of 64: what is kept for a while must not keep sixteen times its size. */
+function compact(bytes: Uint8Array): Uint8Array {
+  return bytes.length * 2 < bytes.buffer.byteLength ? new Uint8Array(bytes) : bytes;
+}
+
 export class Pty {
   readonly #pty: NodePty;
   #killTimer: ReturnType<typeof setTimeout> | undefined;
@@ -47,7 +52,9 @@ export class Pty {
       // Bytes, not text: characters that are split between two reads stay whole.
       encoding: null,
     });
-    this.#pty.onData((data) => options.onOutput(typeof data === "string" ? new TextEncoder().encode(data) : data));
+    this.#pty.onData((data) =>
+      options.onOutput(typeof data === "string" ? new TextEncoder().encode(data) : compact(data))
+    );
     this.#pty.onExit(({ exitCode, signal }) => {
       this.#hasExited = true;
       clearTimeout(this.#killTimer);

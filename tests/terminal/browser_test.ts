@@ -95,14 +95,15 @@ Deno.test("terminals in a browser", async (t) => {
     const before = await screenText(page);
     await page.reload();
     await shows(page, /\b200\n/);
-    assert.equal(await screenText(page), before);
+    await eventually(async () => await screenText(page) === before, "the same screen")
+      .catch(async () => assert.equal(await screenText(page), before));
   });
 
   for (
     const { program, start, see, quit } of [
       { program: "vim", start: "vim -u NONE -c 'syntax on' hello.ts", see: /greeting = "你好, 🙂"/, quit: ":q!" },
       { program: "tmux", start: "tmux -L perch-test -f /dev/null new -s perch", see: /\[perch\]/, quit: "exit" },
-      { program: "htop", start: "htop", see: /(Load average|Tasks)/, quit: "" },
+      { program: "htop", start: "htop -p $$", see: /(Load average|Tasks)/, quit: "" },
     ]
   ) {
     await t.step({
@@ -197,6 +198,33 @@ Deno.test("terminals in a browser", async (t) => {
     await picture(page, "find");
     await page.getByRole("button", { name: "End search" }).click();
   });
+
+  await t.step(
+    "a session's terminal opens beside its timeline, in the session's folder, and only on demand",
+    async () => {
+      const sessionId = await runner.startSession({ agentId: "demo" });
+      const scripts: string[] = [];
+      page.on("response", (response) => void response.text().then((text) => scripts.push(text)).catch(() => {}));
+      await page.goto(`${site.hub.url}/session/${sessionId}`);
+      await page.locator(".session-head").getByText("Idle").waitFor();
+      assert.ok(!scripts.some((text) => text.includes("xterm-helper-textarea")), "xterm.js is in the first load");
+      await page.getByRole("button", { name: "Terminal", exact: true }).click();
+      await shows(page, "$");
+      await type(page, "pwd");
+      await shows(page, await Deno.realPath(runner.work));
+      await picture(page, "session");
+      await page.setViewportSize({ width: 1800, height: 900 });
+      await type(page, "git --version");
+      await shows(page, /git/);
+      await picture(page, "beside");
+      await small.goto(`${site.hub.url}/session/${sessionId}`);
+      await small.getByRole("button", { name: "Terminal", exact: true }).tap();
+      await shows(small, "pwd");
+      await picture(small, "phone-session");
+      await small.getByRole("button", { name: "Back", exact: true }).tap();
+      await small.getByLabel("Timeline").waitFor();
+    },
+  );
 
   await t.step("no page broke the content policy or asked another host", () => site.assertQuiet());
 });
