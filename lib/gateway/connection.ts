@@ -17,6 +17,8 @@ export type Namespace = "relay" | "runner" | "viewer" | "hub" | "runners" | "lin
 
 /** Error replies that a socket may cause at once; each second it wins back one tenth. Beyond it the socket is closed. */
 const ERROR_BURST = 50;
+/** Time between two looks at a socket. */
+const LOOK_MS = 1_000;
 /** Bytes that may wait in a socket: beyond it, it is closed. Viewers and lists are held back long before. */
 const MAX_BUFFERED_BYTES = 2 * limits.frameBytes;
 /** Characters written between two looks at the socket's bufferedAmount. */
@@ -175,7 +177,8 @@ export class Connection implements Flushable {
   beat(nowMs: number): void {
     if (this.#isClosed) return;
     const silentMs = nowMs - this.#lastHeardMs;
-    if (silentMs >= limits.silenceMs) {
+    // It is looked at about once a second: what would be too long at the next look is dead now.
+    if (silentMs > limits.silenceMs - LOOK_MS) {
       this.#options.counters.add("sockets_silent", this.namespace);
       this.close(closeCodes.protocolError, `silent for ${limits.silenceMs / 1000} s`);
     } else if (silentMs >= limits.heartbeatMs && nowMs - this.#lastPingMs >= limits.heartbeatMs) {
