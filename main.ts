@@ -56,6 +56,7 @@ export const hub = openHub({
   // The machine's own names are how others on its network reach it.
   config: {
     publicUrl: environment.publicUrl,
+    isolateUrl: environment.isolateUrl,
     hostNames: [...environment.hostNames, hostname(), `${hostname()}.local`],
     isProxyTrusted: environment.isProxyTrusted,
     metricsToken: environment.metricsToken,

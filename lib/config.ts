@@ -31,6 +31,8 @@ const Environment = z.object({
   PERCH_HOST_NAMES: z.string().default("").transform((list) =>
     list.split(",").map((name) => name.trim()).filter(Boolean)
   ),
+  /** Where the other instances of the hub reach this one, past any balancer: "http://10.0.0.5:7700". */
+  PERCH_ISOLATE_URL: HttpUrl.optional(),
   PERCH_OPEN_SIGNUP: Flag.default(false),
   /** What the hub keeps of timelines (docs/retention.md); the rest is on the runners. */
   PERCH_RETENTION_SESSION_MB: Bound(defaultRetention.sessionBytes, MiB),
@@ -74,6 +76,7 @@ export interface HubEnvironment {
   host: string;
   port: number;
   publicUrl?: string;
+  isolateUrl?: string;
   hostNames: string[];
   isSignupOpen: boolean;
   /** What lib/kv's openKv takes; undefined: the platform's own database. */
@@ -115,6 +118,7 @@ export function readEnvironment(
     host: data.PERCH_HOST,
     port: data.PERCH_PORT,
     publicUrl: data.PERCH_PUBLIC_URL?.replace(/\/+$/, ""),
+    isolateUrl: data.PERCH_ISOLATE_URL,
     hostNames: data.PERCH_HOST_NAMES,
     isSignupOpen: data.PERCH_OPEN_SIGNUP,
     kvLocation: data.PERCH_KV_URL ?? (isOnDeploy ? undefined : join(data.PERCH_DATA_DIR, "hub", "kv.sqlite3")),

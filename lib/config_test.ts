@@ -8,6 +8,7 @@ Deno.test("defaults: loopback, port 7700, one isolate, embedded database below t
     host: "127.0.0.1",
     port: 7700,
     publicUrl: undefined,
+    isolateUrl: undefined,
     hostNames: [],
     isSignupOpen: false,
     kvLocation: "/data/hub/kv.sqlite3",
@@ -16,6 +17,7 @@ Deno.test("defaults: loopback, port 7700, one isolate, embedded database below t
     drainMs: 5_000,
     metricsToken: undefined,
     isProxyTrusted: false,
+    tunnels: { domain: null, scheme: "http", port: null },
     retention: { sessionBytes: 64 * 2 ** 20, userBytes: 2 ** 30, idleMs: 30 * 86_400_000, forgetMs: 365 * 86_400_000 },
   });
   assert.deepEqual(

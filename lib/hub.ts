@@ -18,6 +18,8 @@ const HEALTH_TIMEOUT_MS = 2_000;
 export interface HubConfig {
   /** Where people open the hub, when that is not what the request's Host says (behind a proxy): "https://perch.example". */
   publicUrl?: string;
+  /** Where the other isolates of this hub reach this one directly: "http://10.0.0.5:7700". Without it they use KV alone. */
+  isolateUrl?: string;
   /** Further host names that requests may name, without port. IP addresses and localhost always may. */
   hostNames?: readonly string[];
   /** A proxy stands before the hub and nobody else reaches it: the last hop of X-Forwarded-For is the client's address. */
@@ -88,7 +90,7 @@ export function openHub<Auth extends Authenticator>(options: HubOptions<Auth>): 
   const { kv, mesh, version, isolateId } = options;
   const log = options.log ?? createLog("info", { isolate: isolateId });
   const counters = new Counters();
-  const links = new HubLinkTable({ kv, mesh, log });
+  const links = new HubLinkTable({ kv, mesh, log, isolateUrl: options.config.isolateUrl });
   const place = options.config.tunnels ?? { domain: null, scheme: "http" as const, port: null };
   const tunnels = new Tunnels({ ...options, links, log, place });
   const gateways = new Gateways({ ...options, links, tunnels, log, counters });

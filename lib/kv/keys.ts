@@ -62,6 +62,8 @@ export const keys = {
   /** DeletedRow: a session of this hash was deleted, so a host or runner that was offline then does not bring it back. */
   deletedSessions: (): Key => ["deleted_session"],
   deletedSession: (sessionIdHash: string): Key => ["deleted_session", sessionIdHash],
+  /** Uint8Array: what isolates sign their tickets for one another with. */
+  peerSecret: (): Key => ["peer_secret"],
   runner: {
     all: (runnerId: string): Key => ["runner", runnerId],
     /** OwnerRow, as for sessions. */

@@ -5,7 +5,7 @@ import type { MeshIsolateGone } from "@/lib/mesh/messages.ts";
 import type { Mesh } from "@/lib/mesh/types.ts";
 import { type HubLinks, type LinkStream, type StreamHeader, StreamResetError } from "@/protocol/link/types.ts";
 import { type LinkLease, LinkStore } from "./link_store.ts";
-import { asLinkStream, PeerLinks } from "./peer_links.ts";
+import { asLinkStream, type PeerAddress, PeerLinks } from "./peer_links.ts";
 import { joinStreams } from "./relay_streams.ts";
 
 /** A runner's link whose socket is on this isolate. */
@@ -23,6 +23,8 @@ export interface HubLinkTableOptions {
   kv: Deno.Kv;
   mesh: Mesh;
   log: Log;
+  /** Where other isolates reach this one; undefined: by the mesh only. */
+  isolateUrl?: string;
 }
 
 export class HubLinkTable implements HubLinks {
@@ -37,6 +39,7 @@ export class HubLinkTable implements HubLinks {
     const { kv, mesh, log } = options;
     this.#store = new LinkStore(kv);
     this.#peers = new PeerLinks({
+      kv,
       mesh,
       log,
       onStream: (stream) => {
@@ -72,19 +75,19 @@ export class HubLinkTable implements HubLinks {
   async open(runnerId: string, header: StreamHeader): Promise<LinkStream> {
     const local = this.#local.get(runnerId);
     if (local !== undefined) return local.open(header);
-    const isolateId = await this.#elsewhere(runnerId);
-    if (isolateId === null) throw new StreamResetError("unreachable", "the runner has no data link to the hub now");
-    return asLinkStream(this.#peers.open(isolateId, { runnerId, stream: header }));
+    const holder = await this.#elsewhere(runnerId);
+    if (holder === null) throw new StreamResetError("unreachable", "the runner has no data link to the hub now");
+    return asLinkStream(await this.#peers.open(holder, { runnerId, stream: header }));
   }
 
   /** Records that the runner's link is here from now on. Null: the user has no such runner. */
   async register(userId: string, runnerId: string): Promise<LinkLease | null> {
-    const { mesh, log } = this.#options;
+    const { mesh, log, isolateUrl = null } = this.#options;
     const holder = await this.#elsewhere(runnerId);
-    const lease = await this.#store.register(userId, mesh.isolateId, runnerId);
+    const lease = await this.#store.register(userId, mesh.isolateId, isolateUrl, runnerId);
     if (lease !== null && holder !== null) {
       const { linkEpoch } = lease;
-      mesh.call(holder, "link_replaced", { runnerId, linkEpoch })
+      mesh.call(holder.isolateId, "link_replaced", { runnerId, linkEpoch })
         .catch((error) => log.debug("replace_call_failed", { runnerId, error: errorText(error) }));
     }
     return lease;
@@ -113,7 +116,14 @@ export class HubLinkTable implements HubLinks {
 
   /** The live isolate that holds the runner's link; null when there is none. */
   async holderOf(runnerId: string): Promise<string | null> {
-    return this.#local.has(runnerId) ? this.#options.mesh.isolateId : await this.#elsewhere(runnerId);
+    return this.#local.has(runnerId)
+      ? this.#options.mesh.isolateId
+      : (await this.#elsewhere(runnerId))?.isolateId ?? null;
+  }
+
+  /** Answers `/ws/peer`, where other isolates of this hub connect. */
+  async upgradePeer(req: Request): Promise<Response> {
+    return await this.#peers.upgrade(req);
   }
 
   /** Ends what is open with other isolates. The local links' sockets are the gateways'. */
@@ -122,9 +132,9 @@ export class HubLinkTable implements HubLinks {
     this.#peers[Symbol.dispose]();
   }
 
-  async #elsewhere(runnerId: string): Promise<string | null> {
+  async #elsewhere(runnerId: string): Promise<PeerAddress | null> {
     const { mesh } = this.#options;
-    const isolateId = await this.#store.isolateOf(runnerId);
-    return isolateId !== null && isolateId !== mesh.isolateId && mesh.isLive(isolateId) ? isolateId : null;
+    const holder = await this.#store.holderOf(runnerId);
+    return holder !== null && holder.isolateId !== mesh.isolateId && mesh.isLive(holder.isolateId) ? holder : null;
   }
 }

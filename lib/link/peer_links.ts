@@ -1,12 +1,16 @@
-/** Streams to runners whose link another isolate holds: a multiplexer between each two isolates, over the mesh's calls. */
+/**
+ * Streams to runners whose link another isolate holds: a multiplexer between each two isolates, over a socket
+ * of their own or, where that cannot be, over the mesh's calls.
+ */
 import * as z from "zod";
 import type { Log } from "@/lib/log.ts";
 import { errorText } from "@/lib/log.ts";
 import type { Mesh } from "@/lib/mesh/types.ts";
 import { type LinkTransport, Multiplexer } from "@/protocol/link/multiplexer.ts";
 import type { MuxStream } from "@/protocol/link/stream.ts";
-import { StreamHeader, StreamResetError } from "@/protocol/link/types.ts";
+import { linkLimits, StreamHeader, StreamResetError } from "@/protocol/link/types.ts";
 import { Id } from "@/protocol/shared.ts";
+import { type PeerSocket, PeerSockets } from "./peer_sockets.ts";
 
 /** What a stream between isolates is for. */
 export const PeerHeader = z.object({ runnerId: Id, stream: StreamHeader });
@@ -15,6 +19,8 @@ export type PeerHeader = z.infer<typeof PeerHeader>;
 /** Credit of a stream and bytes on their way between two isolates: a mailbox is no place for much. */
 const WINDOW_BYTES = 256 * 1024;
 const IN_FLIGHT_BYTES = 512 * 1024;
+/** A link over a socket that says nothing for this long is pinged; after the silence of all sockets it is lost. */
+const PING_MS = linkLimits.silenceMs / 3;
 /** Streams that one isolate may have open to another. */
 const MAX_STREAMS = 8_192;
 /** An isolate that takes a message later than this is not one to have streams with. */
@@ -28,7 +34,14 @@ interface LinkMessage {
   frames: string;
 }
 
+/** Another isolate, and its URL when it has one. */
+export interface PeerAddress {
+  isolateId: string;
+  url: string | null;
+}
+
 export interface PeerLinksOptions {
+  kv: Deno.Kv;
   mesh: Mesh;
   log: Log;
   /** Another isolate opens a stream to a runner whose link is said to be here. */
@@ -40,10 +53,23 @@ export class PeerLinks {
   /** Those that this isolate opens streams on, by isolate, and those that others do, by id. */
   readonly #own = new Map<string, PeerLink>();
   readonly #others = new Map<string, PeerLink>();
+  readonly #connecting = new Map<string, Promise<PeerLink>>();
+  readonly #sockets: PeerSockets;
+  readonly #heart: ReturnType<typeof setInterval>;
 
   constructor(options: PeerLinksOptions) {
     this.#options = options;
-    const { mesh } = options;
+    const { kv, mesh, log } = options;
+    this.#sockets = new PeerSockets({
+      kv,
+      isolateId: mesh.isolateId,
+      log,
+      onSocket: (socket) => {
+        const link = this.#overSocket(socket, crypto.randomUUID(), true);
+        this.#others.set(link.linkId, link);
+      },
+    });
+    this.#heart = setInterval(() => this.#beat(), PING_MS);
     // The methods must do nothing that waits before they hand the message over: the order would be lost.
     mesh.serve("link_message", (params, from) => {
       this.#receive(params as LinkMessage, from);
@@ -58,30 +84,51 @@ export class PeerLinks {
   }
 
   /** Opens a stream to a runner at an isolate. Throws StreamResetError. */
-  open(isolateId: string, header: PeerHeader): MuxStream<PeerHeader> {
-    let link = this.#own.get(isolateId);
-    if (link === undefined) {
-      link = this.#begin(isolateId, crypto.randomUUID(), false);
-      this.#own.set(isolateId, link);
-    }
+  async open(peer: PeerAddress, header: PeerHeader): Promise<MuxStream<PeerHeader>> {
+    const link = this.#own.get(peer.isolateId) ?? await this.#linkTo(peer);
     return link.multiplexer.open(header);
+  }
+
+  /** See PeerSockets.upgrade. */
+  async upgrade(req: Request): Promise<Response> {
+    return await this.#sockets.upgrade(req);
+  }
+
+  #linkTo(peer: PeerAddress): Promise<PeerLink> {
+    const { isolateId } = peer;
+    let connecting = this.#connecting.get(isolateId);
+    if (connecting === undefined) {
+      connecting = this.#connect(peer).finally(() => this.#connecting.delete(isolateId));
+      this.#connecting.set(isolateId, connecting);
+    }
+    return connecting;
+  }
+
+  async #connect({ isolateId, url }: PeerAddress): Promise<PeerLink> {
+    const linkId = crypto.randomUUID();
+    const socket = url === null ? null : await this.#sockets.connect(isolateId, url);
+    const link = socket === null ? this.#overMesh(isolateId, linkId, false) : this.#overSocket(socket, linkId, false);
+    this.#own.set(isolateId, link);
+    return link;
   }
 
   /** An isolate is gone, and what was open with it. */
   isolateGone(isolateId: string): void {
+    this.#sockets.isolateGone(isolateId);
     for (const link of [...this.#own.values(), ...this.#others.values()]) {
       if (link.isolateId === isolateId) this.#drop(link, "the isolate that holds the other end is gone");
     }
   }
 
   [Symbol.dispose](): void {
+    clearInterval(this.#heart);
     for (const link of [...this.#own.values(), ...this.#others.values()]) this.#lose(link, "the hub is shutting down");
   }
 
   #receive({ linkId, isFirst, frames }: LinkMessage, from: string): void {
     let link = this.#find(linkId, from);
     if (link === undefined && isFirst) {
-      link = this.#begin(from, linkId, true);
+      link = this.#overMesh(from, linkId, true);
       this.#others.set(linkId, link);
     }
     if (link === undefined) throw new Error("there is no such link between these isolates (any more)");
@@ -95,7 +142,7 @@ export class PeerLinks {
     return other?.isolateId === from ? other : undefined;
   }
 
-  #begin(isolateId: string, linkId: string, isAccepting: boolean): PeerLink {
+  #overMesh(isolateId: string, linkId: string, isAccepting: boolean): PeerLink {
     let isFirst = !isAccepting;
     let bufferedBytes = 0;
     const transport: LinkTransport = {
@@ -111,26 +158,66 @@ export class PeerLinks {
         );
       },
     };
+    const bounds = { windowBytes: WINDOW_BYTES, socketBytes: IN_FLIGHT_BYTES };
     const link: PeerLink = {
       isolateId,
       linkId,
-      multiplexer: new Multiplexer({
-        transport,
-        header: PeerHeader,
-        windowBytes: WINDOW_BYTES,
-        socketBytes: IN_FLIGHT_BYTES,
-        streams: MAX_STREAMS,
-        onFailed: (error) => this.#lose(link, error.message),
-        ...(isAccepting ? { onStream: (stream) => this.#options.onStream(stream) } : {}),
-      }),
+      socket: null,
+      lastHeardMs: 0,
+      multiplexer: this.#multiplexer(transport, isAccepting, (reason) => this.#lose(link, reason), bounds),
     };
     return link;
+  }
+
+  #overSocket(socket: PeerSocket, linkId: string, isAccepting: boolean): PeerLink {
+    const { isolateId, transport } = socket;
+    const link: PeerLink = {
+      isolateId,
+      linkId,
+      socket,
+      lastHeardMs: performance.now(),
+      multiplexer: this.#multiplexer(transport, isAccepting, (reason) => this.#lose(link, reason), {}),
+    };
+    socket.onMessage = (message) => {
+      link.lastHeardMs = performance.now();
+      link.multiplexer.receive(message);
+    };
+    socket.onClosed = (reason) => this.#drop(link, reason);
+    return link;
+  }
+
+  #multiplexer(
+    transport: LinkTransport,
+    isAccepting: boolean,
+    onFailed: (reason: string) => void,
+    bounds: { windowBytes?: number; socketBytes?: number },
+  ): Multiplexer<PeerHeader> {
+    return new Multiplexer({
+      ...bounds,
+      transport,
+      header: PeerHeader,
+      streams: MAX_STREAMS,
+      onFailed: (error) => onFailed(error.message),
+      ...(isAccepting ? { onStream: (stream) => this.#options.onStream(stream) } : {}),
+    });
+  }
+
+  /** Pings quiet isolates on the other ends of sockets, and gives up dead ones. The mesh looks after those of mailboxes. */
+  #beat(): void {
+    const nowMs = performance.now();
+    for (const link of [...this.#own.values(), ...this.#others.values()]) {
+      if (link.socket === null) continue;
+      const silentMs = nowMs - link.lastHeardMs;
+      if (silentMs >= linkLimits.silenceMs) this.#lose(link, "the other isolate is silent");
+      else if (silentMs >= PING_MS / 2) link.multiplexer.ping();
+    }
   }
 
   /** Gives a link up and says so to the other end, which may not have noticed. */
   #lose(link: PeerLink, reason: string): void {
     if (!this.#drop(link, reason)) return;
     const { isolateId, linkId } = link;
+    if (link.socket !== null) return link.socket.close(reason);
     const { mesh, log } = this.#options;
     log.info("peer_link_lost", { peer: isolateId, reason });
     mesh.call(isolateId, "link_lost", { linkId, reason })
@@ -149,6 +236,9 @@ interface PeerLink {
   readonly isolateId: string;
   readonly linkId: string;
   readonly multiplexer: Multiplexer<PeerHeader>;
+  /** Null: over the mesh. */
+  readonly socket: PeerSocket | null;
+  lastHeardMs: number;
 }
 
 /** The same stream under the header that the runner got. */

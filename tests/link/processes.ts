@@ -18,9 +18,10 @@ export class LinkHub implements AsyncDisposable {
     this.#child = child;
   }
 
-  static async start(isolates = 1): Promise<LinkHub> {
+  /** `way`: how its isolates reach one another besides the mailboxes (test_hub.ts). */
+  static async start(isolates = 1, way?: "--direct" | "--unreachable"): Promise<LinkHub> {
     const dir = await Deno.makeTempDir({ prefix: "perch-link-" });
-    const hub = new LinkHub(dir, spawn(dir, Array(isolates).fill("0")));
+    const hub = new LinkHub(dir, spawn(dir, [...Array(isolates).fill("0"), ...(way === undefined ? [] : [way])]));
     await hub.#ready();
     return hub;
   }

@@ -1,6 +1,7 @@
 /**
  * The hub of a test, in a process of its own: its gateways, and one route that opens streams to runners. Usage: test_hub.ts
- * <kv-path> <port>…; each port is an isolate of its own. `Bearer key-<user>` authenticates. `POST /stream?runnerId=&target=` sends
+ * <kv-path> <port>… [--direct | --unreachable]; each port is an isolate of its own, which the others reach there, or cannot reach at
+ * the URL that it tells them. `Bearer key-<user>` authenticates. `POST /stream?runnerId=&target=` sends
  * the body and answers with what comes back; `x-reset: <code>` and status 502 when the stream is refused.
  */
 import { createLog } from "@/lib/log.ts";
@@ -11,7 +12,9 @@ import { openMesh } from "@/lib/mesh/mesh.ts";
 import { openSessionStore } from "@/lib/session/store.ts";
 import { type LinkStream, StreamResetError } from "@/protocol/link/types.ts";
 
-const [kvPath, ...ports] = Deno.args as [string, ...string[]];
+const way = Deno.args.find((arg) => arg.startsWith("--"));
+const [kvPath, ...ports] = Deno.args.filter((arg) => arg !== way) as [string, ...string[]];
+let peerSockets = 0;
 const kv = await Deno.openKv(kvPath);
 const boot = crypto.randomUUID();
 const urls: string[] = [];
@@ -23,35 +26,43 @@ for (const port of ports) {
   const slot = { name: "embedded", boot };
   const mesh = await openMesh({ kv, isolateId, slot });
   const store = openSessionStore({ kv, mesh });
-  const hub = openHub({ kv, mesh, store, auth: testAuth, config: {}, version: "0.0.0", isolateId, log });
-  const server = Deno.serve({ port: Number(port), hostname: "127.0.0.1", onListen: () => {} }, async (req) => {
-    const url = new URL(req.url);
-    if (url.pathname.startsWith("/ws/")) {
-      return hub.gateways.upgrade(url.pathname.slice(4) as Namespace, req, await testAuth.authenticate(req));
-    }
-    if (url.pathname === "/holder") {
-      return Response.json(await hub.links.holderOf(url.searchParams.get("runnerId") ?? ""));
-    }
-    if (url.pathname === "/memory") return Response.json(Deno.memoryUsage().rss);
-    try {
-      const stream = await hub.links.open(url.searchParams.get("runnerId") ?? "", {
-        kind: "http",
-        tunnelId: "test",
-        port: 1,
-        method: "POST",
-        target: url.searchParams.get("target") ?? "/",
-        headers: [],
-      });
-      void send(stream, req.body);
-      // What comes first decides about the status.
-      const first = await stream.read();
-      return new Response(bodyOf(stream, first));
-    } catch (error) {
-      const code = error instanceof StreamResetError ? error.code : "internal";
-      return new Response(String(error), { status: 502, headers: { "x-reset": code } });
-    }
-  });
-  urls.push(`http://127.0.0.1:${(server.addr as Deno.NetAddr).port}`);
+  const server: Deno.HttpServer = Deno.serve(
+    { port: Number(port), hostname: "127.0.0.1", onListen: () => {} },
+    async (req): Promise<Response> => {
+      const url = new URL(req.url);
+      if (url.pathname === "/ws/peer") {
+        const response = await hub.links.upgradePeer(req);
+        if (response.status === 101) peerSockets++;
+        return response;
+      }
+      if (url.pathname === "/peers") return Response.json(peerSockets);
+      if (url.pathname.startsWith("/ws/")) {
+        return hub.gateways.upgrade(url.pathname.slice(4) as Namespace, req, await testAuth.authenticate(req));
+      }
+      if (url.pathname === "/memory") return Response.json(Deno.memoryUsage().rss);
+      try {
+        const stream = await hub.links.open(url.searchParams.get("runnerId") ?? "", {
+          kind: "http",
+          tunnelId: "test",
+          port: 1,
+          method: "POST",
+          target: url.searchParams.get("target") ?? "/",
+          headers: [],
+        });
+        void send(stream, req.body);
+        // What comes first decides about the status.
+        const first = await stream.read();
+        return new Response(bodyOf(stream, first));
+      } catch (error) {
+        const code = error instanceof StreamResetError ? error.code : "internal";
+        return new Response(String(error), { status: 502, headers: { "x-reset": code } });
+      }
+    },
+  );
+  const isolateUrl = `http://127.0.0.1:${(server.addr as Deno.NetAddr).port}`;
+  const config = way === undefined ? {} : { isolateUrl: way === "--direct" ? isolateUrl : "http://127.0.0.1:1" };
+  const hub = openHub({ kv, mesh, store, auth: testAuth, config, version: "0.0.0", isolateId, log });
+  urls.push(isolateUrl);
 }
 console.log(`ready ${urls.join(" ")}`);
 
