@@ -46,6 +46,14 @@ const auth = await openAuth({
   onRevoked: (userId, credential) => hub.credentialRevoked(userId, credential),
 });
 
+// Isolates of one process share its port, so that nobody could say which of them he means: each gets another, for the others only.
+const peerServer: Deno.HttpServer<Deno.NetAddr> | null =
+  environment.isolates === 1 || environment.isolateUrl !== undefined
+    ? null
+    : Deno.serve({ hostname: "127.0.0.1", port: 0, onListen() {} }, (req): Promise<Response> =>
+      hub.links.upgradePeer(req));
+const peerUrl: string | undefined = peerServer === null ? undefined : `http://127.0.0.1:${peerServer.addr.port}`;
+
 /** This isolate's hub. */
 export const hub = openHub({
   log,
@@ -56,7 +64,7 @@ export const hub = openHub({
   // The machine's own names are how others on its network reach it.
   config: {
     publicUrl: environment.publicUrl,
-    isolateUrl: environment.isolateUrl,
+    isolateUrl: environment.isolateUrl ?? peerUrl,
     hostNames: [...environment.hostNames, hostname(), `${hostname()}.local`],
     isProxyTrusted: environment.isProxyTrusted,
     metricsToken: environment.metricsToken,
@@ -85,6 +93,7 @@ export async function closeHub(): Promise<void> {
   await hub.drain(environment.drainMs);
   auth.close();
   await hub.close();
+  await peerServer?.shutdown();
   await retention[Symbol.asyncDispose]();
   await store[Symbol.asyncDispose]();
   await mesh[Symbol.asyncDispose]();
