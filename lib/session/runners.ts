@@ -118,18 +118,18 @@ export class KvRunnerStore implements RunnerStore {
       if (key[3] === "producer") producers.set(key[2] as string, value as ProducerRow);
       else runnerIds.add(key[2] as string);
     }
-    const sessions = runnerIds.size > 0 ? await this.#sessions.unendedByRunner(userId) : new Map<string, string[]>();
+    const sessions = runnerIds.size > 0 ? await this.#sessions.unendedByRunner(userId) : null;
     const isLive = await this.#context.liveness();
     const infos = await Promise.all([...runnerIds].map(async (runnerId) => {
       const row = await this.#row(userId, runnerId);
-      const count = sessions.get(runnerId)?.length ?? 0;
+      const count = sessions?.get(runnerId)?.length ?? 0;
       return row && this.#infoOf(runnerId, row, producers.get(runnerId) ?? null, count, isLive);
     }));
     return infos.filter((info) => info !== null).sort((a, b) => a.name.localeCompare(b.name));
   }
 
   async liveSessionIds(userId: string, runnerId: string): Promise<string[]> {
-    return (await this.#sessions.unendedByRunner(userId)).get(runnerId) ?? [];
+    return [...(await this.#sessions.unendedByRunner(userId)).get(runnerId) ?? []];
   }
 
   async delete(userId: string, runnerId: string): Promise<boolean> {

@@ -3,6 +3,7 @@ import { initialMeta, type SessionInfo } from "@/protocol/mod.ts";
 import { deleteRange } from "@/lib/kv/delete.ts";
 import { keys } from "@/lib/kv/keys.ts";
 import { encodeJson } from "@/lib/kv/packed.ts";
+import { SharedReads } from "@/lib/kv/shared_reads.ts";
 import { SessionExistsError } from "./errors.ts";
 import {
   type DeletedRow,
@@ -31,9 +32,12 @@ export async function deletedKey(sessionId: string): Promise<Deno.KvKey> {
 
 export class KvListStore implements SessionListStore {
   #context: StoreContext;
+  /** By user. All runners of a user register at once after a restart of the hub, and each asks for its sessions. */
+  #unended: SharedReads<Map<string, string[]>>;
 
   constructor(context: StoreContext) {
     this.#context = context;
+    this.#unended = new SharedReads((userId) => this.#readUnended(userId));
   }
 
   /** See SessionListStore.create. Rejects with SessionExistsError when the id is taken. */
@@ -81,7 +85,11 @@ export class KvListStore implements SessionListStore {
   }
 
   /** Ids of the sessions that have not ended, by runner. */
-  async unendedByRunner(userId: string): Promise<Map<string, string[]>> {
+  unendedByRunner(userId: string): Promise<ReadonlyMap<string, readonly string[]>> {
+    return this.#unended.get(userId);
+  }
+
+  async #readUnended(userId: string): Promise<Map<string, string[]>> {
     const sessions = await this.#read(keys.list.user(userId));
     const isLive = await this.#context.liveness();
     const byRunner = new Map<string, string[]>();
