@@ -1,6 +1,6 @@
 /** A real KV Connect server (`denokv`) as a process of its own, and where its program comes from. */
+import { homedir } from "node:os";
 import { join } from "node:path";
-import { root } from "./hub.ts";
 import { eventually, within } from "./patience.ts";
 
 /** Version that is installed when there is none on this machine. */
@@ -10,11 +10,12 @@ const INSTALL_MS = 25 * 60_000;
 
 /**
  * The `denokv` program: DENOKV_BIN, one on PATH, one that was installed before, or, where there is cargo, one that is built now
- * into .cache/denokv/<version>. Null when there is none; why is said on stdout.
+ * into the user's cache folder, where the next clone finds it. Null when there is none; why is said on stdout.
  */
 export async function findDenokv(): Promise<string | null> {
   const given = Deno.env.get("DENOKV_BIN");
-  const folder = join(root, ".cache", "denokv", DENOKV_VERSION);
+  const caches = Deno.env.get("XDG_CACHE_HOME") || join(homedir(), ".cache");
+  const folder = join(caches, "perch", `denokv-${DENOKV_VERSION}`);
   const installed = join(folder, "bin", "denokv");
   for (const program of [...(given ? [given] : []), "denokv", installed]) {
     if (await runs([program, "--help"])) return program;
@@ -26,7 +27,7 @@ export async function findDenokv(): Promise<string | null> {
     );
     return null;
   }
-  console.log(`building denokv ${DENOKV_VERSION} into .cache/denokv (once; up to ${INSTALL_MS / 60_000} minutes) …`);
+  console.log(`building denokv ${DENOKV_VERSION} into ${folder} (once; up to ${INSTALL_MS / 60_000} minutes) …`);
   const build = new Deno.Command("cargo", {
     args: ["install", "denokv", "--locked", "--version", DENOKV_VERSION, "--root", folder],
     stdin: "null",
