@@ -19,21 +19,25 @@ const COUNT = 1_000;
 /** Of each kind, before anything is measured: code is compiled then, and pools are filled. */
 const WARM_UP_COUNT = 50;
 const OPENED_AT_ONCE = 40;
-/** What connections still cause after they were opened is over: rows told to lists, viewers counted, owners told. */
-const CALM_MS = 3_000;
 
-const quickPlan = { idleMs: 5_000 };
-const fullPlan = { idleMs: 60_000 };
+/**
+ * `calmMs`: until what connections still cause after they were opened is over: rows told to lists, viewers counted, owners told.
+ * `idleMs`: a multiple of the time between two heartbeats.
+ */
+const quickPlan = { calmMs: 2_000, idleMs: 5_000 };
+const fullPlan = { calmMs: 5_000, idleMs: 60_000 };
 
 interface Usage {
   rssKb: number;
   heapKb: number;
   cpuMsPerMinute: number;
+  /** Of one connection, both ways. */
+  bytesPerMinute: number;
 }
 
 /** Runs the bench and gives its results. What happens meanwhile is told on stderr. */
 export async function idle(options: { isQuick: boolean }): Promise<Result[]> {
-  const { idleMs } = options.isQuick ? quickPlan : fullPlan;
+  const { calmMs, idleMs } = options.isQuick ? quickPlan : fullPlan;
   const port = freePort();
   await using hub = await startHub({ denoArgs: [`--inspect=127.0.0.1:${port}`] });
   using inspector = await Inspector.open(port);
@@ -49,14 +53,19 @@ export async function idle(options: { isQuick: boolean }): Promise<Result[]> {
     viewer: async (no: number) => void sockets.viewer.push(await openViewer(hub, sessionIds[no]!)),
     runner: async () => void sockets.runner.push(await openRunner(hub)),
   };
+  const all = () => [...sockets.session, ...sockets.viewer, ...sockets.runner];
+  const wireBytes = () => all().reduce((sum, socket) => sum + socket.receivedBytes + socket.sentBytes, 0);
   const measure = async (): Promise<Usage> => {
-    await new Promise((resolve) => setTimeout(resolve, CALM_MS));
+    await new Promise((resolve) => setTimeout(resolve, calmMs));
     await inspector.collectGarbage();
+    const bytesBefore = wireBytes();
     const cpuBefore = cpuSeconds(hub.pid);
     await new Promise((resolve) => setTimeout(resolve, idleMs));
     const cpuMs = (cpuSeconds(hub.pid) - cpuBefore) * 1_000;
+    const bytes = wireBytes() - bytesBefore;
     await inspector.collectGarbage();
     return {
+      bytesPerMinute: bytes / all().length / idleMs * 60_000,
       rssKb: rssMb(hub.pid) * 1_024,
       heapKb: await inspector.heapBytes() / 1_024,
       cpuMsPerMinute: cpuMs / idleMs * 60_000,
@@ -77,14 +86,10 @@ export async function idle(options: { isQuick: boolean }): Promise<Result[]> {
     );
     before = after;
   }
-  const all = [...sockets.session, ...sockets.viewer, ...sockets.runner];
-  const bytes = () => all.reduce((sum, socket) => sum + socket.receivedBytes + socket.sentBytes, 0);
-  const bytesBefore = bytes();
-  await new Promise((resolve) => setTimeout(resolve, idleMs));
-  results.push(result("idle.bytes_per_minute", "B", (bytes() - bytesBefore) / all.length / idleMs * 60_000));
-  const fault = all.find((socket) => socket.fault !== null)?.fault;
+  results.push(result("idle.bytes_per_minute", "B", before.bytesPerMinute));
+  const fault = all().find((socket) => socket.fault !== null)?.fault;
   if (fault) throw fault;
-  await Promise.all(all.map((socket) => socket.close()));
+  await Promise.all(all().map((socket) => socket.close()));
   tell(results);
   return results;
 }
