@@ -28,6 +28,7 @@ const groups: Step[] = [
   { name: "cluster", args: test("tests/cluster") },
   { name: "retention", args: test("tests/retention", "tests/soak") },
   { name: "browser", args: test("tests/browser") },
+  { name: "terminal", args: test("tests/terminal") },
 ];
 
 /** Runs a step with its output shown; returns whether it succeeded and how many tests it counted. */

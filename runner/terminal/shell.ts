@@ -33,7 +33,18 @@ export function terminalEnv(
     COLORTERM: "truecolor",
     TERM_PROGRAM: "perch",
   };
-  const foreign = ["TMUX", "TMUX_PANE", "STY", "WINDOW", "WINDOWID", "TERMCAP", "COLUMNS", "LINES", "NO_COLOR"];
+  const foreign = [
+    "TMUX",
+    "TMUX_PANE",
+    "STY",
+    "WINDOW",
+    "WINDOWID",
+    "TERMCAP",
+    "COLUMNS",
+    "LINES",
+    "NO_COLOR",
+    "DENO_V8_FLAGS",
+  ];
   for (const name of foreign) delete made[name];
   const locale = made.LC_ALL || made.LC_CTYPE || made.LANG || "";
   if (!/utf-?8/i.test(locale)) {

@@ -23,6 +23,11 @@ import {
 
 /** How long a process that was told to end may take. */
 const END_MS = 3_000;
+/**
+ * A flood makes gigabytes of short-lived buffers that V8 hardly counts as its own; with a small heap it collects them in time
+ * (measured at 100 MB of output: 70 MB over idle in place of 150; a smaller one costs speed).
+ */
+const V8_FLAGS = "--max-semi-space-size=4,--max-old-space-size=192";
 
 export interface TerminalProcessOptions {
   start: StartOrder;
@@ -60,7 +65,7 @@ export class TerminalProcess {
     const { program, args } = options.command;
     this.#child = new Deno.Command(program, {
       args,
-      env: options.env,
+      env: { ...options.env, DENO_V8_FLAGS: V8_FLAGS },
       clearEnv: true,
       stdin: "piped",
       stdout: "piped",
