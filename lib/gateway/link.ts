@@ -2,7 +2,7 @@
 import { closeCodes, type ErrorMessage, limits, type MessageOf, parseFrame } from "@/protocol/mod.ts";
 import { LinkProtocolError } from "@/protocol/link/codec.ts";
 import { linkClient } from "@/protocol/link/hello.ts";
-import { Multiplexer } from "@/protocol/link/multiplexer.ts";
+import { Multiplexer, type MultiplexerStats } from "@/protocol/link/multiplexer.ts";
 import { StreamHeader } from "@/protocol/link/types.ts";
 import type { Slot } from "@/lib/counters.ts";
 import type { LinkLease } from "@/lib/link/link_store.ts";
@@ -28,6 +28,11 @@ class LinkSocket implements LiveSocket {
   #state: "fresh" | "registering" | { lease: LinkLease; multiplexer: Multiplexer<StreamHeader> } | "closed" = "fresh";
   #lastHeardMs = performance.now();
   #lastPingMs = 0;
+  #counted: Pick<MultiplexerStats, "streams" | "refusedStreams" | "ignoredFrames"> = {
+    streams: 0,
+    refusedStreams: 0,
+    ignoredFrames: 0,
+  };
 
   constructor(ctx: GatewayContext, socket: WebSocket, principal: Principal) {
     this.#ctx = ctx;
@@ -75,6 +80,7 @@ class LinkSocket implements LiveSocket {
   beat(nowMs: number): void {
     if (this.isClosed) return;
     const silentMs = nowMs - this.#lastHeardMs;
+    this.#count();
     if (silentMs >= limits.silenceMs) {
       this.#ctx.counters.add("sockets_silent", "link");
       this.close(closeCodes.protocolError, `silent for ${limits.silenceMs / 1000} s`);
@@ -154,6 +160,16 @@ class LinkSocket implements LiveSocket {
     this.#socket.send(message);
   }
 
+  /** Brings the hub's counters up to the multiplexer's. */
+  #count(stats = typeof this.#state === "object" ? this.#state.multiplexer.stats : null): void {
+    if (stats === null) return;
+    const { counters } = this.#ctx;
+    counters.move("link_streams", "", stats.streams - this.#counted.streams);
+    counters.add("link_streams_refused", "", stats.refusedStreams - this.#counted.refusedStreams);
+    counters.add("link_frames_ignored", "", stats.ignoredFrames - this.#counted.ignoredFrames);
+    this.#counted = stats;
+  }
+
   /** What came cannot be gone on with. */
   #refuse(code: ErrorMessage["code"], message: string, field?: string): void {
     if (this.isClosed) return;
@@ -172,5 +188,6 @@ class LinkSocket implements LiveSocket {
     if (typeof state !== "object") return;
     track(this.#ctx, links.release(state.lease));
     state.multiplexer.lost(reason);
+    this.#count(state.multiplexer.stats);
   }
 }

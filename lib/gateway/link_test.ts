@@ -217,6 +217,9 @@ Deno.test("frames of no stream, streams opened by the runner and overruns harm n
   assert.equal((await other.read())?.length, 5);
   peer.close();
   assert.equal((await other.closed)?.code, "link_lost");
+  const { counters } = hub.hub;
+  const counted = ["link_frames_ignored", "link_streams_refused", "link_streams"] as const;
+  assert.deepEqual(counted.map((name) => counters.get(name)), [3, 1, 0]);
 });
 
 Deno.test("100,000 opens by a runner are refused one by one", async () => {
