@@ -84,6 +84,8 @@ export class LocalPool {
 
   /** The address of a target that answers, for clients that connect by themselves. */
   async hostname(target: LocalTarget): Promise<string> {
+    const known = this.#hostnames.get(keyOf(target));
+    if (known !== undefined) return known;
     const connection = await this.connect(target);
     this.giveBack(target, connection);
     return this.#hostnames.get(keyOf(target))!;

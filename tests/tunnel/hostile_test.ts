@@ -257,7 +257,7 @@ Deno.test("tunnel - hostile", async (t) => {
       const answered = answerOf(request);
       request.end();
       const answer = await within(answered, "the head");
-      return wholeOf(answer).then(() => "ended", () => "cut");
+      return { outcome: wholeOf(answer).then(() => "ended", () => "cut") };
     };
     // By a sign-in that ends.
     const signIn = await hub.fetch("/api/auth/sign-in/email", {
@@ -271,17 +271,13 @@ Deno.test("tunnel - hostile", async (t) => {
     const first = await flowing("/a");
     const out = await hub.fetch("/api/auth/sign-out", { method: "POST", body: "{}", person });
     assert.ok(out.ok, await out.text());
-    assert.equal(await within(Promise.resolve(first), "the cut"), "cut");
+    assert.equal(await within(first.outcome, "the cut"), "cut");
     assert.equal((await client.ask("GET", "/")).status, 401);
     // By closing.
     await client.enter();
-    const request = client.request("GET", "/b");
-    const answered = answerOf(request);
-    request.end();
-    const answer = await within(answered, "the head");
-    const outcome = wholeOf(answer).then(() => "ended", () => "cut");
+    const second = await flowing("/b");
     await hub.api("DELETE", `/api/tunnels/${client.tunnelId}`);
-    assert.equal(await within(outcome, "the cut"), "cut");
+    assert.equal(await within(second.outcome, "the cut"), "cut");
     assert.equal((await client.ask("GET", "/")).status, 404);
     stop.abort();
   });
