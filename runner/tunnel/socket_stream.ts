@@ -40,10 +40,12 @@ export async function serveSocket(
   const aborted = new AbortController();
   let socket: WebSocketStream | null = null;
   let isOpen = false;
+  let isSettled = false;
   void stream.closed.then((reset) => {
     if (reset === null) return;
     if (isOpen) closeSocket(socket, 1000, "");
-    else aborted.abort();
+    // After a failed opening it would end this process: the runtime's abort then throws where nobody can catch it.
+    else if (!isSettled) aborted.abort();
   });
   try {
     const hostname = await pool.hostname(target);
@@ -55,7 +57,7 @@ export async function serveSocket(
     });
     // Rejects as `opened` does, when that fails.
     socket.closed.catch(() => {});
-    const { readable, writable, protocol } = await socket.opened;
+    const { readable, writable, protocol } = await socket.opened.finally(() => isSettled = true);
     isOpen = true;
     const chosen: [string, string][] = protocol === "" ? [] : [["sec-websocket-protocol", protocol]];
     await stream.write(encodeHead({ status: 101, headers: chosen }));

@@ -144,6 +144,8 @@ Deno.test("tunnel - WebSockets", async (t) => {
 
   await t.step("what is no WebSocket there is none here; pages of other origins open none", async () => {
     await assert.rejects(open(tunnel, "/plain", []));
+    // Neither has that ended anything else.
+    assert.equal((await tunnel.ask("GET", "/plain")).status, 200);
     await assert.rejects(open(tunnel, "/ws", [], { origin: "http://evil.example" }));
     await assert.rejects(open(tunnel, "/ws", [], { origin: rig.hub.url }));
     await assert.rejects(open(tunnel, "/ws", [], { cookie: "perch_tunnel=x" }));
