@@ -2,8 +2,11 @@
 import { FRAME_HEAD_BYTES, frameTypes, writeHead } from "./codec.ts";
 import { linkLimits } from "./types.ts";
 
-/** A message is sent when the next frame would make it longer than this. */
-export const MESSAGE_BYTES = 2 * (linkLimits.dataBytes + FRAME_HEAD_BYTES);
+/**
+ * A message is sent when the next frame would make it longer than this: one full DATA frame, with some small ones before it. Larger
+ * messages were not faster, and cost the receiver larger buffers.
+ */
+export const MESSAGE_BYTES = linkLimits.dataBytes + FRAME_HEAD_BYTES + 4 * 1024;
 
 /** Fills one buffer over and over and hands it to `send`, which must be done with the bytes when it returns. */
 export class MessageWriter {

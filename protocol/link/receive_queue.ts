@@ -5,7 +5,7 @@ const SMALL_BYTES = 4 * 1024;
 /** Largest buffer that small pieces are gathered in. */
 const GATHER_BYTES = 64 * 1024;
 /** A piece that is a smaller part than this of the message it came in is copied, so that it does not keep the whole message. */
-const MIN_SHARE = 1 / 6;
+const MIN_SHARE = 1 / 4;
 
 /**
  * A queue whose memory stays in proportion to the bytes in it, however small the pieces are that they came in. Large pieces are

@@ -9,7 +9,7 @@ export class WebSocketFrameError extends Error {
 }
 
 /** Size of the buffers that are read into: two full messages of the link and the room for a read. */
-const READ_BYTES = 320 * 1024;
+const READ_BYTES = 192 * 1024;
 /** With less room than this left, a new buffer is begun. */
 const MIN_ROOM_BYTES = 32 * 1024;
 const MAX_CONTROL_BYTES = 125;
