@@ -7,11 +7,13 @@ import { relay } from "./relay.ts";
 import { sessions } from "./sessions.ts";
 import { store } from "./store.ts";
 import { terminal } from "./terminal.ts";
+import { tunnel } from "./tunnel.ts";
 
 const benches: Readonly<Record<string, (options: { isQuick: boolean }) => Promise<Result[]>>> = {
   relay,
   sessions,
   terminal,
+  tunnel,
   cluster,
   attach,
   store,
