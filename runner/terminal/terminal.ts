@@ -24,8 +24,10 @@ import { Emulator } from "./emulator.ts";
 import { Pty } from "./pty.ts";
 import { type FedMessage, ViewerFeed } from "./viewer_feed.ts";
 
-/** A viewer that keeps falling behind gets a screen this often, not more: making one takes up to 0.1 s. */
+/** A viewer that keeps falling behind gets a screen this often, not more … */
 const SKIP_INTERVAL_MS = 400;
+/** … and so seldom that making screens, for which the program waits, takes a small part of the time: one in this many. */
+const SKIP_SHARE = 8;
 /** Output of one turn is merged into messages of this size at most. */
 const MERGED_BYTES = terminalLimits.messageBytes;
 
@@ -57,6 +59,8 @@ interface Viewer {
   size: TerminalSize | null;
   skipTimer: ReturnType<typeof setTimeout> | undefined;
   lastScreenMs: number;
+  /** How long making its last screen took, waiting for the emulator included. */
+  screenCostMs: number;
 }
 
 export class Terminal {
@@ -140,6 +144,7 @@ export class Terminal {
       size: null,
       skipTimer: undefined,
       lastScreenMs: -Infinity,
+      screenCostMs: 0,
     };
     this.#viewers.set(id, viewer);
     this.#options.onChange();
@@ -327,7 +332,8 @@ export class Terminal {
   /** The viewer has room again and missed something: it gets the screen, at a bounded rate. */
   #skip(viewer: Viewer): void {
     if (viewer.skipTimer !== undefined) return;
-    const waitMs = Math.max(0, viewer.lastScreenMs + SKIP_INTERVAL_MS - performance.now());
+    const intervalMs = Math.max(SKIP_INTERVAL_MS, viewer.screenCostMs * SKIP_SHARE);
+    const waitMs = Math.max(0, viewer.lastScreenMs + intervalMs - performance.now());
     viewer.skipTimer = setTimeout(() => {
       viewer.skipTimer = undefined;
       void this.#giveScreen(viewer, true);
@@ -335,6 +341,7 @@ export class Terminal {
   }
 
   async #giveScreen(viewer: Viewer, isSkip: boolean): Promise<void> {
+    const startMs = performance.now();
     await this.#whenSettled(() => {
       if (this.#viewers.get(viewer.id) !== viewer) return;
       viewer.lastScreenMs = performance.now();
@@ -349,6 +356,7 @@ export class Terminal {
         { bytes: encodeJson(terminalTypes.screen, state), outputBytes: 0 },
         ...outputMessages(this.#emulator.serialize()),
       ]);
+      viewer.screenCostMs = performance.now() - startMs;
     });
   }
 

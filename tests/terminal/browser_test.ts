@@ -91,10 +91,10 @@ Deno.test("terminals in a browser", async (t) => {
 
   await t.step("a reload shows the same screen", async () => {
     await type(page, "clear; seq 1 200");
-    await shows(page, /\b200\n/);
+    await shows(page, /\b200\n\$/);
     const before = await screenText(page);
     await page.reload();
-    await shows(page, /\b200\n/);
+    await shows(page, /\b200\n\$/);
     await eventually(async () => await screenText(page) === before, "the same screen")
       .catch(async () => assert.equal(await screenText(page), before));
   });
