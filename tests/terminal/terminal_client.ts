@@ -12,7 +12,7 @@ import {
 } from "@/protocol/terminal.ts";
 import { encodeCount, encodeJson, encodeMessage, MessageDecoder, readJson } from "@/protocol/terminal_codec.ts";
 import type { HubClient } from "@/tests/support/hub.ts";
-import { Changes, within } from "@/tests/support/patience.ts";
+import { Changes } from "@/tests/support/patience.ts";
 import { bearer, openSocket } from "@/tests/support/socket.ts";
 import type { RunnerProcess } from "@/tests/support/runner.ts";
 
