@@ -19,6 +19,7 @@ import { SessionHeader } from "./session_header.tsx";
 import { SessionRow } from "./session_row.tsx";
 import { StoppedBanner } from "./stopped_banner.tsx";
 import { Timeline } from "./timeline.tsx";
+import { TunnelStrip } from "./tunnel_strip.tsx";
 import { useKeyboardFit } from "./use_keyboard_fit.ts";
 
 const pathOf = (sessionId: string) => `/session/${encodeURIComponent(sessionId)}`;
@@ -163,6 +164,7 @@ function SessionMain({ othersWaiting }: { othersWaiting: number }): JSX.Element 
         <Refusals />
         {store.activity.value !== "ended" && (
           <>
+            <TunnelStrip />
             <PlanStrip />
             <QueueList />
             <Composer />

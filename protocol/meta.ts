@@ -4,6 +4,7 @@
  */
 import * as z from "zod";
 import { limits } from "./limits.ts";
+import { ListeningPort } from "./tunnel.ts";
 import { Activity, ModelInfo, SessionEnd } from "./shared.ts";
 
 export const PlanEntry = z.object({
@@ -86,6 +87,8 @@ export const SessionMeta = z.object({
     resume: z.boolean(),
   }),
   ended: SessionEnd.nullable(),
+  /** Ports on which processes of the session listen now. */
+  ports: z.array(ListeningPort).max(64).optional(),
 });
 export type SessionMeta = z.infer<typeof SessionMeta>;
 

@@ -13,6 +13,7 @@ import { SessionHost } from "./session_host.ts";
 import { SessionLog } from "./session_log.ts";
 import { settle } from "./settle.ts";
 import { onSignals } from "./signals.ts";
+import { PortWatch } from "./tunnel/port_watch.ts";
 
 /** The daemon may hold the lock for an instant, to see whether anybody does. */
 const LOCK_WAIT_MS = 2_000;
@@ -102,6 +103,7 @@ export async function runHost(options: HostMainOptions): Promise<number> {
     if (request.type === "stop") await host.stop(request.reason, request.detail);
     return status();
   });
+  using _ports = new PortWatch(Deno.pid, (ports) => host.writer.refresh({ ports }));
   using _signals = onSignals(() => void host.stop("runner_stopped"));
 
   write("info", "session host started", { sessionId: session.sessionId, pid: Deno.pid });
