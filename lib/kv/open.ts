@@ -1,5 +1,6 @@
 /** Opens the hub's database. */
 import { dirname } from "node:path";
+import { AckRelay } from "./ack_relay.ts";
 import { waitWhenLocked } from "./locked.ts";
 import { joinConnections } from "./remote.ts";
 
@@ -18,10 +19,10 @@ export async function openKv(location?: string, options: OpenKvOptions = {}): Pr
   try {
     if (isFile) await Deno.mkdir(dirname(location), { recursive: true, mode: 0o700 });
     const isShared = isFile && (options.isolates ?? 1) > 1;
+    if (location?.startsWith("http://")) return await openThroughRelay(location);
     const kv = await Deno.openKv(location);
-    if (location !== undefined && /^https?:\/\//.test(location)) {
-      return joinConnections(kv, await Deno.openKv(location));
-    }
+    // Inside TLS there is no room for a relay.
+    if (location?.startsWith("https://")) return joinConnections(kv, await Deno.openKv(location));
     return waitWhenLocked(kv, isShared ? `perch-kv:${location}` : null);
   } catch (error) {
     const reason = error instanceof Error ? error.message : String(error);
@@ -31,5 +32,29 @@ export async function openKv(location?: string, options: OpenKvOptions = {}): Pr
     throw new Error(`cannot open the database ${JSON.stringify(location ?? "(default)")}: ${reason}; ${advice}`, {
       cause: error,
     });
+  }
+}
+
+/** Opens KV Connect without TLS through a relay of its own, which it closes with it. */
+async function openThroughRelay(location: string): Promise<Deno.Kv> {
+  const relay = new AckRelay(location);
+  try {
+    const { pathname } = new URL(location);
+    const kv = await Deno.openKv(`http://127.0.0.1:${relay.port}${pathname}`);
+    return new Proxy(kv, {
+      get(target, name) {
+        // Methods of the class behind Deno.Kv need the real object as `this`.
+        const member: unknown = Reflect.get(target, name, target);
+        if (typeof member !== "function") return member;
+        if (name !== "close") return member.bind(target);
+        return () => {
+          target.close();
+          relay[Symbol.dispose]();
+        };
+      },
+    });
+  } catch (error) {
+    relay[Symbol.dispose]();
+    throw error;
   }
 }
