@@ -1,5 +1,4 @@
 /** The runner's data link: one binary WebSocket to the hub, which opens streams over it to terminals and local ports. */
-import { ClientSocket } from "@/protocol/link/client_socket.ts";
 import { encodePing, LinkProtocolError } from "@/protocol/link/codec.ts";
 import { linkServer, type RegisterLink } from "@/protocol/link/hello.ts";
 import { Multiplexer } from "@/protocol/link/multiplexer.ts";
@@ -31,7 +30,6 @@ export class DataLink implements StreamAcceptors {
       target: options.target,
       backoff: options.backoff,
       silenceMs: linkLimits.silenceMs,
-      open: (url, headers) => new ClientSocket(url, headers),
       ping: () => this.#multiplexer === null ? null : this.#ping,
       handlers: {
         onOpen: () => this.#register(),
