@@ -20,7 +20,7 @@ Deno.test("what is wrong in the file is named, with the file", () => {
     ['{"roots": ["/a", 3]}', /key "roots\.1": /],
     ['{"name": ""}', /key "name": /],
     ['{"hubs": {"http://h": {"apikey": "x"}}}', /key "hubs\.http:\/\/h\.apiKey"|there is no key/],
-    ['{"rots": ["/a"]}', /there is no key "rots"; known are hubUrl, hubs, name, roots, runnerId/],
+    ['{"rots": ["/a"]}', /there is no key "rots"; known are hubUrl, hubs, name, roots, tunnelHosts, runnerId/],
   ];
   for (const [text, message] of cases) {
     Deno.writeTextFileSync(dir.file, text);

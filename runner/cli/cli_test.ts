@@ -23,7 +23,7 @@ function tempDir(): { path: string } & Disposable {
 
 Deno.test("what cannot be understood is one sentence", () => {
   const cases: [string[], string][] = [
-    [["fly"], 'unknown command "fly"; commands are runner, login, logout, status, agents'],
+    [["fly"], 'unknown command "fly"; commands are runner, login, logout, status, expose, agents'],
     [["--fly"], 'unknown option "--fly"; see perch --help'],
     [["runner", "--fly"], 'unknown option "--fly"; see perch runner --help'],
     [["runner", "--hub"], 'option "--hub" needs a value; see perch runner --help'],
