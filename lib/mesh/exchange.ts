@@ -37,11 +37,14 @@ class Closing {
 /** Posts what waits in the peers' outboxes: at once when idle, then at most every `flushMs` while more comes. */
 export class Postman {
   #options: ExchangeOptions;
+  #mailbox: MailboxReader;
   #closing = new Closing();
   #flushing: Promise<void> | null = null;
 
-  constructor(options: ExchangeOptions) {
+  /** @param mailbox this isolate's own: what was read of it is deleted along with what is posted */
+  constructor(options: ExchangeOptions, mailbox: MailboxReader) {
     this.#options = options;
+    this.#mailbox = mailbox;
   }
 
   flushSoon(): void {
@@ -73,7 +76,9 @@ export class Postman {
       }
       for (let delayMs = retryMs;; delayMs = Math.min(maxRetryMs, delayMs * 2)) {
         try {
-          await post(kv, parts.filter(({ to }) => peers.has(to)));
+          const read = this.#mailbox.delivered();
+          await post(kv, parts.filter(({ to }) => peers.has(to)), read.values());
+          this.#mailbox.deleted(read.keys());
           break;
         } catch (error) {
           onError(error);

@@ -7,7 +7,10 @@ import { inlineBytes } from "@/lib/kv/packed.ts";
 const commitBytes = 600 * 1024;
 /** Parts read at a time, and the most that are left undeleted. */
 const drainParts = 200;
-/** Delivered parts are deleted this often: a delete for every delivery would double the writes, which SQLite serialises. */
+/**
+ * Delivered parts are deleted with the next that this isolate posts, or after this while: a commit for every delivery would
+ * double the writes, which SQLite serialises, and what is not deleted is read again with all that comes after it.
+ */
 const sweepMs = 50;
 
 const encoder = new TextEncoder();
@@ -47,11 +50,19 @@ export class Link {
   }
 }
 
-/** Writes parts in order, in as few commits as fit; the same parts may be posted again after an error. */
-export async function post(kv: Deno.Kv, parts: readonly Part[]): Promise<void> {
+/**
+ * Writes parts in order, in as few commits as fit, and removes `deletes` with the first; the same may be posted again after
+ * an error.
+ */
+export async function post(
+  kv: Deno.Kv,
+  parts: readonly Part[],
+  deletes: Iterable<Deno.KvKey> = [],
+): Promise<void> {
   let from = 0;
   while (from < parts.length) {
     const atomic = kv.atomic();
+    if (from === 0) { for (const key of deletes) atomic.delete(key); }
     const rung = new Set<string>();
     let bytes = 0;
     let to = from;
@@ -121,6 +132,15 @@ export class MailboxReader {
     await this.#sweeping?.catch(this.#onError);
   }
 
+  /** Parts that were delivered and can be deleted along with what is posted, by name; `deleted` is to be told of them. */
+  delivered(): ReadonlyMap<string, Deno.KvKey> {
+    return new Map([...this.#delivered].slice(0, drainParts));
+  }
+
+  deleted(names: Iterable<string>): void {
+    for (const name of names) this.#delivered.delete(name);
+  }
+
   #sweep(): Promise<void> {
     if (this.#sweepTimer !== null) clearTimeout(this.#sweepTimer);
     this.#sweepTimer = null;
@@ -134,7 +154,7 @@ export class MailboxReader {
       const atomic = this.#kv.atomic();
       for (const name of chunk) atomic.delete(this.#delivered.get(name)!);
       await atomic.commit();
-      for (const name of chunk) this.#delivered.delete(name);
+      this.deleted(chunk);
     }
   }
 

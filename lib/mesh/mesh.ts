@@ -119,7 +119,7 @@ class KvMesh implements Mesh {
       flushMs: options.flushMs ?? 3,
       onError: this.#onError,
     };
-    this.#postman = new Postman(this.#exchange);
+    this.#postman = new Postman(this.#exchange, this.#reader);
     const row = { isolateId: this.isolateId, slot: this.#slot.name, boot: this.#slot.boot };
     this.#lease = new KvLease(this.#kv, keys.isolate.lease(this.isolateId), row, {
       leaseMs: this.#leaseMs,
