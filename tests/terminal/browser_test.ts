@@ -180,6 +180,32 @@ Deno.test("terminals in a browser", async (t) => {
     await shows(small, /\n漢字\n/);
   });
 
+  await t.step("a program writes to the clipboard only when that is allowed; what is pasted is bracketed", async () => {
+    await desktop.grantPermissions(["clipboard-read", "clipboard-write"]);
+    await page.bringToFront();
+    const clipboard = () => page.evaluate(() => navigator.clipboard.readText());
+    const copy = () => type(page, `printf '\\033]52;c;${btoa("from the program")}\\007'`);
+    await page.evaluate(() => navigator.clipboard.writeText("before"));
+    await copy();
+    await page.getByText("A program wanted to write to the clipboard").waitFor();
+    assert.equal(await clipboard(), "before");
+    await page.getByLabel("Terminal menu").click();
+    await page.getByRole("button", { name: "Let programs copy to the clipboard" }).click();
+    await copy();
+    await eventually(async () => await clipboard() === "from the program", "the program's text on the clipboard");
+    await type(page, "clear; printf '\\033[?2004h'; cat -v");
+    await shows(page, /^\s*$/);
+    await page.locator(".xterm-helper-textarea").evaluate((field) => {
+      const clipboardData = new DataTransfer();
+      clipboardData.setData("text/plain", "two lines");
+      field.dispatchEvent(new ClipboardEvent("paste", { clipboardData, bubbles: true, cancelable: true }));
+    });
+    await page.keyboard.press("Enter");
+    await shows(page, "^[[200~two lines^[[201~");
+    await page.keyboard.press("Control+c");
+    await type(page, "printf '\\033[?2004l'; clear");
+  });
+
   await t.step("an exit is shown, and the terminal restarts in place", async () => {
     await type(page, "exit 3");
     await page.getByText("The program exited with code 3.").waitFor();
