@@ -64,7 +64,7 @@ export interface LinkStream {
    * not read slows its writer and no one else. Rejects with StreamResetError. One read at a time.
    */
   read(): Promise<Uint8Array | null>;
-  /** Resolves when all bytes are handed to the link within the granted credit. The bytes must not be changed afterwards. Rejects with StreamResetError. */
+  /** Resolves when all bytes are handed to the link within the granted credit. The bytes must not be changed before; then they may be used again. Rejects with StreamResetError. */
   write(bytes: Uint8Array): Promise<void>;
   /** Regular end of this end's direction. */
   end(): void;

@@ -1,6 +1,6 @@
 /**
  * The reading side of an HTTP/1.1 client over a bare TCP connection (RFC 9112), made for passing bodies on: pieces of a body
- * are views of what was read, not copies. Strict: what could be read in two ways is an error, never a guess.
+ * are views of one buffer, so that a body of any size leaves no garbage. Strict: what could be read in two ways is an error, never a guess.
  */
 import { isHeaderName, isHeaderValue, tunnelLimits } from "@/protocol/tunnel.ts";
 import type { HeaderList } from "@/protocol/link/types.ts";
@@ -40,7 +40,7 @@ const latin1 = new TextDecoder("latin1");
 /** Reads answers from one connection, one after another. */
 export class AnswerReader {
   readonly #from: ByteReader;
-  #buffer = new Uint8Array(READ_BYTES);
+  readonly #buffer = new Uint8Array(READ_BYTES);
   /** Read and not used yet. */
   #have: Uint8Array = new Uint8Array(0);
 
@@ -74,7 +74,7 @@ export class AnswerReader {
     }
   }
 
-  /** The pieces of a body. Rejects with Http1Error when it ends too early or is not framed as it must be. */
+  /** The pieces of a body, each valid until the next is asked for. Rejects with Http1Error when it ends too early or is not framed as it must be. */
   async *body(framing: BodyFraming): AsyncGenerator<Uint8Array> {
     switch (framing.kind) {
       case "none":
@@ -120,22 +120,17 @@ export class AnswerReader {
     return piece;
   }
 
-  /** Reads once more; false at the end. What was handed out is never written to again. */
+  /** Reads once more; false at the end. What was handed out before is written over. */
   async #more(): Promise<boolean> {
+    const before = this.#have.byteLength === 0 ? null : this.#have.slice();
     const count = await this.#from.read(this.#buffer);
     if (count === null) return false;
-    let read: Uint8Array;
-    if (count < READ_BYTES / 2) read = this.#buffer.slice(0, count);
+    const read = this.#buffer.subarray(0, count);
+    if (before === null) this.#have = read;
     else {
-      read = this.#buffer.subarray(0, count);
-      this.#buffer = new Uint8Array(READ_BYTES);
-    }
-    if (this.#have.byteLength === 0) this.#have = read;
-    else {
-      const all = new Uint8Array(this.#have.byteLength + read.byteLength);
-      all.set(this.#have);
-      all.set(read, this.#have.byteLength);
-      this.#have = all;
+      this.#have = new Uint8Array(before.byteLength + count);
+      this.#have.set(before);
+      this.#have.set(read, before.byteLength);
     }
     return true;
   }
