@@ -24,6 +24,7 @@ const groups: Step[] = [
   { name: "hostile", args: test("tests/hostile", "tests/isolates") },
   { name: "start", args: test("tests/start") },
   { name: "operations", args: test("tests/operations") },
+  { name: "tunnel", args: test("tests/tunnel") },
   { name: "faults", args: test("tests/faults", "tests/link") },
   { name: "cluster", args: test("tests/cluster") },
   { name: "retention", args: test("tests/retention", "tests/soak") },
