@@ -311,7 +311,6 @@ export function isHeaderName(name: string): boolean {
 
 /** A header value without CR, LF, NUL or other control characters (tab may be), each character one byte. */
 export function isHeaderValue(value: string): boolean {
-  // deno-lint-ignore no-control-regex -- control characters are what is looked for
   return /^[\t\x20-\x7e\x80-\xff]*$/.test(value) && value.length <= 16 * KiB;
 }
 

@@ -1,0 +1,50 @@
+/** `perch expose`, and the same by an agent. */
+import assert from "node:assert/strict";
+import { join } from "node:path";
+import { root } from "../support/hub.ts";
+import { localServer, startRig, TunnelClient } from "./support.ts";
+
+Deno.test("tunnel - perch expose: open, list, close, and what it says when it cannot", async () => {
+  await using rig = await startRig();
+  await using local = localServer(() => new Response("from the command line"));
+  const perch = async (...args: string[]) => {
+    const { code, stdout, stderr } = await new Deno.Command(Deno.execPath(), {
+      args: [
+        "run",
+        "-A",
+        "--quiet",
+        "--config",
+        join(root, "deno.json"),
+        join(root, "runner/main.ts"),
+        "expose",
+        ...args,
+      ],
+      env: { PERCH_DATA_DIR: rig.runner.dir, PERCH_HUB_URL: rig.hub.url, PERCH_API_KEY: rig.hub.apiKey },
+      stdin: "null",
+    }).output();
+    const decoder = new TextDecoder();
+    return { code, out: decoder.decode(stdout), err: decoder.decode(stderr) };
+  };
+  const opened = await perch(`${local.port}`, "--name", "site");
+  assert.deepEqual([opened.code, opened.err], [0, ""]);
+  const tunnelId = /\/tunnel\/([a-z2-7]{26})$/m.exec(opened.out)?.[1] ?? "";
+  const client = new TunnelClient(rig.hub, tunnelId);
+  await client.enter();
+  assert.equal((await client.ask("GET", "/")).text, "from the command line");
+  assert.match((await perch("--list")).out, new RegExp(`^${local.port} +site  on ${rig.runner.name}`));
+  assert.equal(JSON.parse((await perch("--list", "--json")).out)[0].tunnelId, tunnelId);
+  assert.equal((await perch(`${local.port}`, "--close")).code, 0);
+  assert.equal((await client.ask("GET", "/")).status, 404);
+  const cases: [string[], number, RegExp][] = [
+    [[], 2, /needs <port>/],
+    [["70000"], 2, /"70000" is no port/],
+    [[`${local.port}`, "--close"], 1, /is not exposed/],
+    [["80", "--host", "10.0.0.1"], 1, /this machine only; .*--tunnel-host 10\.0\.0\.1/],
+    [["80", "--session", "nothing"], 1, /no session "nothing"/],
+  ];
+  for (const [args, code, words] of cases) {
+    const failed = await perch(...args);
+    assert.equal(failed.code, code, failed.err);
+    assert.match(failed.err, words);
+  }
+});
