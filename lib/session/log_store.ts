@@ -73,11 +73,12 @@ export class KvLogStore implements SessionLogStore {
         const row: EndRow = { producerEpoch, isOwnWord: true, end: register.ended };
         mutations.push(setting(keys.list.end(userId, sessionId), row));
       }
+      // Rewritten even when it stays what it is: an older producer's next commit checks it, and must fail.
+      mutations.push(setting(keys.list.head(userId, sessionId), nextHead));
       if (!continues) {
         // Until the new log has said what it is, lists keep the name and time that they had.
         const listed: SummaryRow = { ...(summary.value ?? summaryOf(meta.meta)), ended: null };
         mutations.push(
-          setting(keys.list.head(userId, sessionId), nextHead),
           setting(keys.session.meta(sessionId), encodeJson(meta)),
           setting(keys.list.summary(userId, sessionId), listed),
         );
@@ -98,7 +99,7 @@ export class KvLogStore implements SessionLogStore {
           producerEpoch,
           fence,
           head: nextHead,
-          headVersion: continues ? head.versionstamp! : fence,
+          headVersion: fence,
           meta,
           metaBlob,
           retentionBytes: this.#context.retentionBytes,

@@ -41,7 +41,7 @@ export interface LogWriterState {
   /** Versionstamp of the owner row at the registration. */
   fence: string;
   head: HeadRow;
-  /** Versionstamp of the head row. */
+  /** Versionstamp of the head row: the registration wrote it. */
   headVersion: string;
   meta: MetaRow;
   /** Where the stored meta's parts are, when it is a large one. */
@@ -71,7 +71,10 @@ export class LogWriter {
   #lease: ProducerLease;
   #fence: Deno.AtomicCheck;
   #head: HeadRow;
-  /** Every commit checks it: a sweep on another isolate may have trimmed the log since (trim.ts). */
+  /**
+   * Every commit checks it, and nothing else: a newer registration and a deletion write the head anew, and so does a sweep on
+   * another isolate that trims the log (trim.ts). One check a commit, because KV takes few in one.
+   */
   #headVersion: string;
   #meta: MetaRow;
   #metaBlob: BlobRef | null;
@@ -333,10 +336,13 @@ export class LogWriter {
     });
   }
 
-  /** False: a sweep trimmed the log meanwhile, nothing was written; the state has been read anew. */
+  /**
+   * False: a sweep trimmed the log meanwhile, nothing was written; the state has been read anew. Throws StaleEpochError when the
+   * head was written by a newer registration or a deletion.
+   */
   async #write(slice: Slice): Promise<boolean> {
     const { sessionId, userId } = this.#lease;
-    const checks = [this.#fence, { key: keys.list.head(userId, sessionId), versionstamp: this.#headVersion }];
+    const checks = [{ key: keys.list.head(userId, sessionId), versionstamp: this.#headVersion }];
     try {
       this.#headVersion = await this.#writer.write({ checks, mutations: slice.mutations, parts: slice.parts });
     } catch (error) {

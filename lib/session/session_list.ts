@@ -109,10 +109,13 @@ export class KvListStore implements SessionListStore {
     const ownerKey = keys.session.owner(sessionId);
     const tombstone = await deletedKey(sessionId);
     for (;;) {
-      const owner = await kv.get<OwnerRow>(ownerKey);
+      const headKey = keys.list.head(userId, sessionId);
+      const [owner, head] = await kv.getMany<[OwnerRow, HeadRow]>([ownerKey, headKey]);
       if (!owner.value || owner.value.userId !== userId) return false;
       // From here on every commit of its producer fails its fence, registrations are refused and it is in no list.
-      const result = await kv.atomic()
+      const atomic = kv.atomic();
+      if (head.value !== null) atomic.set(headKey, head.value);
+      const result = await atomic
         .check(owner)
         .set(ownerKey, { ...owner.value, isDeleting: true } satisfies OwnerRow)
         .set(tombstone, { at: now() } satisfies DeletedRow, { expireIn: tombstoneMs })
@@ -127,9 +130,12 @@ export class KvListStore implements SessionListStore {
   async forget(userId: string, sessionId: string, ownerVersion: string): Promise<boolean> {
     const { kv } = this.#context;
     const ownerKey = keys.session.owner(sessionId);
-    const { value } = await kv.get<OwnerRow>(ownerKey);
+    const headKey = keys.list.head(userId, sessionId);
+    const [{ value }, head] = await kv.getMany<[OwnerRow, HeadRow]>([ownerKey, headKey]);
     if (value?.userId !== userId) return false;
-    const result = await kv.atomic()
+    const atomic = kv.atomic();
+    if (head.value !== null) atomic.set(headKey, head.value);
+    const result = await atomic
       .check({ key: ownerKey, versionstamp: ownerVersion })
       .set(ownerKey, { ...value, isDeleting: true } satisfies OwnerRow)
       .delete(keys.list.static(userId, sessionId))
