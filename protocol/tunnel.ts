@@ -302,6 +302,20 @@ export function closeCodeOf(code: number): number {
   return code === 1005 ? 1000 : code > 1000 && code < 1016 ? code + 3_000 : 4_000;
 }
 
+/** Of a message of the link that holds one frame, the frame's head. */
+const FRAME_HEAD_MAX_BYTES = 16;
+/** Smaller pieces may share their message with others, and leave little behind. */
+const LET_GO_BYTES = 32 * 1024;
+
+/**
+ * Gives the memory of a piece back at once: the collector learns late of memory that is not its own, and by then a fast
+ * download has left hundreds of megabytes. Only of pieces that fill their buffer, in which nothing else can be.
+ */
+export function letGo({ buffer, byteOffset, byteLength }: Uint8Array): void {
+  const isAlone = byteOffset <= FRAME_HEAD_MAX_BYTES && byteOffset + byteLength === buffer.byteLength;
+  if (isAlone && byteLength >= LET_GO_BYTES && buffer instanceof ArrayBuffer) buffer.transfer(0);
+}
+
 // ---- Headers ----
 
 /** A header name as RFC 9110 allows it, in lower case. */

@@ -1,6 +1,6 @@
 /** One HTTP request through a tunnel, as the hub carries it. */
 import { type HubLinks, type LinkStream, StreamResetError } from "@/protocol/link/types.ts";
-import { type AnswerHead, HeadDecoder, isMethod, isTarget } from "@/protocol/tunnel.ts";
+import { type AnswerHead, HeadDecoder, isMethod, isTarget, letGo } from "@/protocol/tunnel.ts";
 import { answerHeaders, type Passage, requestHeaders, RequestRefusal } from "./headers.ts";
 import type { Passing } from "./live_tunnel.ts";
 import { plainPage } from "./pages.ts";
@@ -89,9 +89,13 @@ function bodyOf(
   status: number,
 ): ReadableStream<Uint8Array<ArrayBuffer>> {
   let first: Uint8Array | null = rest.byteLength === 0 ? null : rest;
+  let given: Uint8Array | null = null;
   return new ReadableStream({
     async pull(controller) {
       try {
+        // What was given before is in the runtime's hands by now, which holds its memory for itself.
+        if (given !== null) letGo(given);
+        given = null;
         const bytes = first ?? await stream.read();
         first = null;
         if (bytes === null) {
@@ -103,6 +107,7 @@ function bodyOf(
         }
         const paced = passing.pace(bytes.byteLength);
         if (paced !== null) await paced;
+        if (bytes !== rest) given = bytes;
         controller.enqueue(bytes as Uint8Array<ArrayBuffer>);
       } catch (error) {
         upload.stop();
@@ -132,6 +137,7 @@ function sendBody(req: Request, stream: LinkStream, passing: Passing): { stop():
         const paced = passing.pace(item.value.byteLength);
         if (paced !== null) await paced;
         await stream.write(item.value);
+        letGo(item.value);
       }
       stream.end();
     } catch (error) {

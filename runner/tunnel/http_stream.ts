@@ -1,6 +1,6 @@
 /** One tunnelled HTTP request on the runner: from the stream to a local server and back. */
 import { type LinkStream, type StreamHeader, StreamResetError } from "@/protocol/link/types.ts";
-import { encodeHead, endToEnd, isHeaderName, isHeaderValue, isMethod, isTarget } from "@/protocol/tunnel.ts";
+import { encodeHead, endToEnd, isHeaderName, isHeaderValue, isMethod, isTarget, letGo } from "@/protocol/tunnel.ts";
 import { Http1Error, type Http1Head } from "./http1.ts";
 import { type LocalConnection, type LocalPool, type LocalTarget, UnreachableError } from "./local_pool.ts";
 
@@ -110,6 +110,7 @@ async function sendBody(
     try {
       if (upload.kind === "chunked") await connection.write(encoder.encode(`${bytes.byteLength.toString(16)}\r\n`));
       await connection.write(bytes);
+      letGo(bytes);
       if (upload.kind === "chunked") await connection.write(encoder.encode("\r\n"));
     } catch (error) {
       failure = error;

@@ -1,14 +1,48 @@
 /** Large bodies: whole, in ranges, both ways; memory does not grow with them. */
 import assert from "node:assert/strict";
+import { setImmediate } from "node:timers";
 import { RawHttp } from "@/bench/load/raw_http.ts";
 import { within } from "../support/patience.ts";
-import { localServer, rssMb, startRig } from "./support.ts";
+import { answerOf, localServer, rssMb, startRig } from "./support.ts";
 
 const UPLOAD_BYTES = 500_000_000;
 const SPARSE_BYTES = 2_000_000_000;
 /** How much more memory four times the bytes may take. */
 const FLAT_MB = 64;
 const LONG_MS = 120_000;
+
+Deno.test("tunnel - a large body arrives as it was sent, however slowly it is read", async () => {
+  await using rig = await startRig();
+  const total = 60_000_000;
+  const byteAt = (at: number) => (at * 31 + (at >> 8) * 7) & 255;
+  await using local = localServer(() => {
+    let at = 0;
+    const body = new ReadableStream({
+      pull(controller) {
+        if (at >= total) return controller.close();
+        const piece = new Uint8Array(Math.min(100_003, total - at));
+        for (let index = 0; index < piece.length; index++) piece[index] = byteAt(at + index);
+        at += piece.length;
+        controller.enqueue(piece);
+      },
+    });
+    return new Response(body);
+  });
+  const tunnel = await rig.expose(local.port);
+  const request = tunnel.request("GET", "/");
+  const answered = answerOf(request);
+  request.end();
+  let at = 0;
+  for await (const part of await within(answered, "the head")) {
+    const bytes = part as Uint8Array;
+    for (let index = 0; index < bytes.length; index++) {
+      if (bytes[index] !== byteAt(at + index)) assert.fail(`byte ${at + index} is not what was sent`);
+    }
+    at += bytes.length;
+    if (at % 7 === 0) await new Promise((resolve) => setImmediate(resolve));
+  }
+  assert.equal(at, total);
+});
 
 Deno.test("tunnel - 2 GB down with a range, 500 MB up, in flat memory", async () => {
   await using rig = await startRig();
