@@ -59,7 +59,9 @@ export interface AttachRequest {
   /** Frames of the session that arrive while this runs. */
   buffer: FrameBuffer;
   /** Sends a message of the catch-up; resolves when more may be sent, false when the viewer is gone. */
-  send(message: Connected | Snapshot | Changes): Promise<boolean>;
+  send(message: Connected | Changes): Promise<boolean>;
+  /** As `send`, for the JSON of a message. */
+  sendJson(json: string): Promise<boolean>;
 }
 
 export type AttachResult =
@@ -118,8 +120,9 @@ export async function attach(ctx: GatewayContext, request: AttachRequest): Promi
   if (verdict === "snapshot") {
     const page = await store.log.lastPage(sessionId);
     if (page.cursor.epoch !== head.epoch) return { outcome: "again" };
-    const snapshot: Snapshot = { type: "snapshot", sessionId, generation, ...page };
-    if (!await send(snapshot)) return { outcome: "gone" };
+    if (!await request.sendJson(snapshotJson(ctx, { type: "snapshot", sessionId, generation }, page))) {
+      return { outcome: "gone" };
+    }
     reached = page.cursor.seq;
     newest = newestSeq(page.entries);
   } else if (verdict === "resume") {
@@ -154,6 +157,20 @@ export async function attach(ctx: GatewayContext, request: AttachRequest): Promi
       return { cursor: { epoch: head.epoch, seq: Math.max(reached, mirror.lastSeq) }, tail };
     },
   };
+}
+
+/** The JSON of a snapshot. Its page, which is nearly all of it, is encoded once for all viewers that got the same. */
+function snapshotJson(
+  ctx: GatewayContext,
+  head: Pick<Snapshot, "type" | "sessionId" | "generation">,
+  page: Omit<Snapshot, keyof typeof head>,
+): string {
+  let rest = ctx.pageJson.get(page);
+  if (rest === undefined) {
+    rest = JSON.stringify(page);
+    ctx.pageJson.set(page, rest);
+  }
+  return `${JSON.stringify(head).slice(0, -1)},${rest.slice(1)}`;
 }
 
 /** What the host's isolate knows beyond KV; null when no host is connected, or its isolate is gone. */

@@ -40,6 +40,8 @@ export interface GatewayContext {
   readonly liveRunners: Map<string, LiveRunner>;
   /** Sessions with viewers on this isolate, by id. */
   readonly rooms: Map<string, Room>;
+  /** JSON of pages that several viewers get, by the page itself, for as long as somebody has it. */
+  readonly pageJson: WeakMap<object, string>;
 }
 
 /** What all sockets have in common, whatever is spoken on them. */

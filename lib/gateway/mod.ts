@@ -92,6 +92,7 @@ export class Gateways {
       liveSessions: new Map(),
       liveRunners: new Map(),
       rooms: new Map(),
+      pageJson: new WeakMap(),
     };
     this.#serveCalls();
     this.#heart = setInterval(() => this.#beat(), BEAT_MS);

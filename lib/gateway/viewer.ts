@@ -159,6 +159,13 @@ class Viewer {
       const seat = newSeat(this.connection);
       const room = Room.join(this.#ctx, userId, sessionId, seat);
       this.#place = { room, seat };
+      const sendJson = async (json: string) => {
+        if (isOver()) return false;
+        isAnswered = true;
+        this.connection.sendJson(json);
+        await this.#drained();
+        return !isOver();
+      };
       try {
         await room.ready;
         if (isOver()) return;
@@ -168,13 +175,8 @@ class Viewer {
           generation,
           cursor,
           buffer: seat.buffer,
-          send: async (message) => {
-            if (isOver()) return false;
-            isAnswered = true;
-            this.connection.send(message);
-            await this.#drained();
-            return !isOver();
-          },
+          send: (message) => sendJson(JSON.stringify(message)),
+          sendJson,
         });
         if (isOver()) return;
         if (result.outcome === "not_found") throw notFound(sessionId);

@@ -2,6 +2,7 @@
 import { type Cursor, type Entry, limits, type SessionMeta } from "@/protocol/mod.ts";
 import { keys } from "@/lib/kv/keys.ts";
 import { type BlobRef, decodeJson, readPacked, unpack } from "@/lib/kv/packed.ts";
+import { SharedReads } from "@/lib/kv/shared_reads.ts";
 import { SessionNotFoundError } from "./errors.ts";
 import type { HeadRow, MetaRow, OwnerRow, PackedEntry } from "./rows.ts";
 
@@ -10,12 +11,22 @@ const knownOwners = 10_000;
 /** Indexes that lie this near are read as one range. */
 const rangeGap = 8;
 
+interface LastPage {
+  cursor: Cursor;
+  meta: SessionMeta;
+  entries: Entry[];
+  oldestIndex: number;
+}
+
 export class LogReader {
   #kv: Deno.Kv;
   #owners = new Map<string, string>();
+  /** By session. When a hub comes back, all viewers of a session attach at once. */
+  #lastPages: SharedReads<LastPage>;
 
   constructor(kv: Deno.Kv) {
     this.#kv = kv;
+    this.#lastPages = new SharedReads((sessionId) => this.#readLastPage(sessionId));
   }
 
   /** The owner's user id; null when there is no such session. */
@@ -62,9 +73,12 @@ export class LogReader {
     throw new SessionNotFoundError(sessionId);
   }
 
-  async lastPage(
-    sessionId: string,
-  ): Promise<{ cursor: Cursor; meta: SessionMeta; entries: Entry[]; oldestIndex: number }> {
+  /** Shared by all who ask at once: do not change it. */
+  lastPage(sessionId: string): Promise<LastPage> {
+    return this.#lastPages.get(sessionId);
+  }
+
+  async #readLastPage(sessionId: string): Promise<LastPage> {
     const { head, row } = await this.headAndMeta(sessionId);
     const { entries } = await this.#readPage(sessionId, head, Number.MAX_SAFE_INTEGER, limits.pageEntries);
     return {

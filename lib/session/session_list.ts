@@ -34,10 +34,16 @@ export class KvListStore implements SessionListStore {
   #context: StoreContext;
   /** By user. All runners of a user register at once after a restart of the hub, and each asks for its sessions. */
   #unended: SharedReads<Map<string, string[]>>;
+  /** By user and session, with a space between them, which ids do not hold. */
+  #infos: SharedReads<SessionInfo | null>;
 
   constructor(context: StoreContext) {
     this.#context = context;
     this.#unended = new SharedReads((userId) => this.#readUnended(userId));
+    this.#infos = new SharedReads((key) => {
+      const [userId, sessionId] = key.split(" ") as [string, string];
+      return this.#readInfo(userId, sessionId);
+    });
   }
 
   /** See SessionListStore.create. Rejects with SessionExistsError when the id is taken. */
@@ -58,7 +64,11 @@ export class KvListStore implements SessionListStore {
     if (!result.ok) throw new SessionExistsError(`the session id ${sessionId} is taken; make a new one`);
   }
 
-  async info(userId: string, sessionId: string): Promise<SessionInfo | null> {
+  info(userId: string, sessionId: string): Promise<SessionInfo | null> {
+    return this.#infos.get(`${userId} ${sessionId}`);
+  }
+
+  async #readInfo(userId: string, sessionId: string): Promise<SessionInfo | null> {
     const rows = (await this.#read(keys.list.session(userId, sessionId))).get(sessionId);
     if (!rows?.static) return null;
     const isLive = await this.#context.liveness();
