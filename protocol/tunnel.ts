@@ -305,7 +305,7 @@ export function closeCodeOf(code: number): number {
 /** Of a message of the link that holds one frame, the frame's head. */
 const FRAME_HEAD_MAX_BYTES = 16;
 /** Smaller pieces may share their message with others, and leave little behind. */
-const LET_GO_BYTES = 32 * 1024;
+const LET_GO_BYTES = 4 * 1024;
 
 /**
  * Gives the memory of a piece back at once: the collector learns late of memory that is not its own, and by then a fast

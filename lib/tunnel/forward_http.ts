@@ -137,7 +137,8 @@ function sendBody(req: Request, stream: LinkStream, passing: Passing): { stop():
         const paced = passing.pace(item.value.byteLength);
         if (paced !== null) await paced;
         await stream.write(item.value);
-        letGo(item.value);
+        // The link has copied it, and the runtime gives each piece a buffer of its own.
+        item.value.buffer.transfer(0);
       }
       stream.end();
     } catch (error) {
