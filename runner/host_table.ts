@@ -157,6 +157,13 @@ export class HostTable {
 
   /** Starts a host again on the directory of a session that ended. Does nothing while it lives. */
   async resume(sessionId: string): Promise<void> {
+    const host = this.#live.get(sessionId);
+    if (host !== undefined) {
+      // The hub knows of an end before the process is gone: then it is let go first.
+      const status = await host.client.request({ type: "status" }).catch(() => null);
+      if (status !== null && status?.activity !== "ended") return;
+      await endsWithin(host.ended, this.#options.hostStopMs ?? HOST_STOP_MS);
+    }
     if (this.has(sessionId)) return;
     // Being settled right now: let that end first, two writers there cannot be.
     this.#unsettled.delete(sessionId);
