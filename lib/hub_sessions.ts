@@ -1,6 +1,14 @@
 /** What people do with sessions as a whole: start, end, resume, delete. REST routes call it. */
 import * as z from "zod";
-import { AgentLaunch, type CommandStatus, Id, limits, type RunnerInfo, type SessionInfo } from "@/protocol/mod.ts";
+import {
+  AgentLaunch,
+  type CommandStatus,
+  Id,
+  limits,
+  type RunnerInfo,
+  type SessionInfo,
+  terminalAgentId,
+} from "@/protocol/mod.ts";
 import { commandRunner, redeliver } from "@/lib/gateway/commands.ts";
 import { callIsolate, type GatewayContext, GatewayError } from "@/lib/gateway/context.ts";
 import type { SessionTopicMessage } from "@/lib/gateway/topics.ts";
@@ -170,15 +178,20 @@ async function commandRunnerOf(
 }
 
 function namedAgent(runner: RunnerInfo, agent: NewSession["agent"]): SessionInfo["agent"] {
-  if (agent.agentId === "custom") {
+  if (agent.agentId === "custom" || agent.agentId === terminalAgentId) {
     const program = agent.command?.[0];
     if (program === undefined) {
-      throw new GatewayError("invalid_message", "a custom agent needs its command line", "agent.command");
+      const whose = agent.agentId === "custom" ? "a custom agent" : "a session in a terminal";
+      throw new GatewayError("invalid_message", `${whose} needs its command line`, "agent.command");
     }
-    return { id: "custom", name: program.split("/").at(-1)!.slice(0, limits.titleChars) || "custom" };
+    return { id: agent.agentId, name: program.split("/").at(-1)!.slice(0, limits.titleChars) || agent.agentId };
   }
   if (agent.command !== undefined) {
-    throw new GatewayError("invalid_message", 'only the agent "custom" takes a command', "agent.command");
+    throw new GatewayError(
+      "invalid_message",
+      'only the agents "custom" and "terminal" take a command',
+      "agent.command",
+    );
   }
   const known = runner.agents.find(({ id }) => id === agent.agentId);
   if (known === undefined) {

@@ -39,10 +39,13 @@ export const SessionCommand = z.discriminatedUnion("kind", [
 ]);
 export type SessionCommand = z.infer<typeof SessionCommand>;
 
-/** How to start an agent: a preset's id, or a custom command line that speaks ACP. */
+/** The agent id of sessions that are any command in a terminal. Such a session's terminal has the session's id. */
+export const terminalAgentId = "terminal";
+
+/** How to start an agent: a preset's id, a custom command line that speaks ACP, or any command in a terminal. */
 export const AgentLaunch = z.object({
   agentId: Id,
-  /** Only for agentId "custom": program and arguments, run without a shell. */
+  /** Only for agentId "custom" and terminalAgentId, and required there: program and arguments, run without a shell. */
   command: z.array(z.string().min(1).max(4_096)).min(1).max(64).optional(),
 });
 export type AgentLaunch = z.infer<typeof AgentLaunch>;

@@ -1,11 +1,12 @@
 /** `perch __daemon`: the runner's process that talks to the hub, starts session hosts and looks after them. */
-import type {
-  AgentInfo,
-  CommandResult,
-  DeliveredCommand,
-  HistoryPage,
-  LoadHistory,
-  RunnerCommand,
+import {
+  type AgentInfo,
+  type CommandResult,
+  type DeliveredCommand,
+  type HistoryPage,
+  type LoadHistory,
+  type RunnerCommand,
+  terminalAgentId,
 } from "@/protocol/mod.ts";
 import { hubSettings, resolveRoots, runnerName, updateConfig } from "./config.ts";
 import { type DataDir, type SessionDir, sessionDir } from "./data_dir.ts";
@@ -88,7 +89,16 @@ export async function runDaemon(options: DaemonOptions): Promise<number> {
   const commands = new RunnerCommands({ runnerId, roots, hosts, ops, listAgents: options.listAgents, write });
   // Terminals and tunnels take their streams from it.
   using dataLink = new DataLink({ runnerId, target: requireTarget, write });
-  using terminals = new TerminalManager({ roots, env, terminalCommand: options.terminalCommand, write });
+  using terminals = new TerminalManager({
+    roots,
+    env,
+    terminalCommand: options.terminalCommand,
+    write,
+    sessionSocket: (sessionId) =>
+      hosts.has(sessionId) && hosts.sessionFile(sessionId)?.launch.agentId === terminalAgentId
+        ? sessionDir(dataDir, sessionId).terminalSocket
+        : null,
+  });
   terminals.serve(dataLink);
   const exposures = new Exposures(dataDir.tunnels, options.tunnelHosts ?? config.tunnelHosts ?? []);
   const unreadable = exposures.load();
@@ -294,10 +304,9 @@ export class RunnerCommands {
     const cwd = await resolveDirectory(command.cwd, roots);
     const { agentId } = command.agent;
     const info = (await this.#options.listAgents()).find((agent) => agent.id === agentId);
-    if (agentId === "custom" ? command.agent.command === undefined : info === undefined) {
-      throw new Rejection(
-        agentId === "custom" ? "a custom agent needs a command line" : `this runner has no agent "${agentId}"`,
-      );
+    const takesCommand = agentId === "custom" || agentId === terminalAgentId;
+    if (takesCommand ? command.agent.command === undefined : info === undefined) {
+      throw new Rejection(takesCommand ? "its command line is missing" : `this runner has no agent "${agentId}"`);
     }
     if (info && !info.available) {
       throw new Rejection(`${info.name} cannot be started here: ${info.missing ?? "missing"}`);

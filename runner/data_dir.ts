@@ -46,6 +46,8 @@ export interface SessionDir {
   readonly log: string;
   /** The host's control socket. */
   readonly socket: string;
+  /** Where the host of a session in a terminal lets viewers in. */
+  readonly terminalSocket: string;
 }
 
 /**
@@ -66,16 +68,17 @@ export function sessionDirAt(path: string): SessionDir {
     lock: join(path, "lock"),
     ended: join(path, "ended.json"),
     log: join(path, "host.log"),
-    socket: socketPath(path),
+    socket: socketPath(path, "control"),
+    terminalSocket: socketPath(path, "terminal"),
   };
 }
 
 /** In the directory itself when the path is short enough to be bound, else under the system's temporary directory. */
-function socketPath(directory: string): string {
-  const near = join(directory, "control.sock");
+function socketPath(directory: string, name: string): string {
+  const near = join(directory, `${name}.sock`);
   if (new TextEncoder().encode(near).length <= SOCKET_PATH_BYTES) return near;
   const user = Deno.build.os === "windows" ? "user" : String(Deno.uid());
-  return join(tmpdir(), `perch-${user}`, `${hash(directory, 24)}.sock`);
+  return join(tmpdir(), `perch-${user}`, `${hash(directory, 24)}${name === "control" ? "" : `-${name}`}.sock`);
 }
 
 function hash(text: string, length: number): string {

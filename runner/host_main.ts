@@ -55,7 +55,14 @@ export async function runHost(options: HostMainOptions): Promise<number> {
     log,
     write,
     createAgent: (handles) =>
-      options.createAgent({ launch: session.launch, cwd: session.cwd, env, log: write, ...handles }),
+      options.createAgent({
+        launch: session.launch,
+        cwd: session.cwd,
+        env,
+        log: write,
+        terminalSocket: dir.terminalSocket,
+        ...handles,
+      }),
   });
   if (session.sessionName !== null && journal.index.metaSeq === 0) host.writer.setTitle(session.sessionName, "user");
 

@@ -32,6 +32,8 @@ export class HostWriter implements SessionWriter {
   readonly #phase: () => HostPhase;
   readonly #now: () => number;
   readonly #onCompacted: () => void;
+  /** What is seen of an agent without turns. */
+  #observed = { isWorking: false, needsYou: false };
 
   /** `onCompacted` is called when the agent says that it has finished compacting its context: a turn may begin again. */
   constructor(log: SessionLog, phase: () => HostPhase, now: () => number, onCompacted: () => void) {
@@ -79,6 +81,12 @@ export class HostWriter implements SessionWriter {
     if (!rest.isCompacting) queueMicrotask(this.#onCompacted);
   }
 
+  /** What is seen of an agent that has no turns. */
+  setObserved(state: { isWorking: boolean; needsYou: boolean }): void {
+    this.#observed = { ...state };
+    this.refresh();
+  }
+
   /** Sets the title unless it came from somewhere that counts more. */
   setTitle(title: string, by: keyof typeof titleRank): void {
     const line = firstLine(title, limits.titleChars);
@@ -97,7 +105,8 @@ export class HostWriter implements SessionWriter {
   /** Brings activity and attention up to date, together with `also`; writes only what changed. */
   refresh(also: MetaPatch = {}): void {
     const meta = this.meta();
-    const attention = this.#openInteractions();
+    const { isEnded } = this.#phase();
+    const attention = this.#openInteractions() + (this.#observed.needsYou && !isEnded ? 1 : 0);
     const activity = this.#activity(attention, also.isCompacting ?? meta.isCompacting);
     const patch: MetaPatch = Object.fromEntries(
       Object.entries(also).filter(([name, value]) =>
@@ -123,7 +132,7 @@ export class HostWriter implements SessionWriter {
     if (phase.isEnded) return "ended";
     if (attention > 0) return "waiting";
     if (!phase.isStarted) return "starting";
-    return phase.isTurnRunning || isCompacting ? "working" : "idle";
+    return phase.isTurnRunning || isCompacting || this.#observed.isWorking ? "working" : "idle";
   }
 
   /** Closes what is still open, because whoever wrote it is gone. Text that arrived stays. */

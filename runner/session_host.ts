@@ -31,6 +31,7 @@ export interface AgentHandles {
   session: SessionWriter;
   resumeId: string | null;
   saveResumeId(resumeId: string): void;
+  observe?(state: { isWorking: boolean; needsYou: boolean }): void;
 }
 
 export interface SessionHostOptions {
@@ -91,9 +92,11 @@ export class SessionHost {
         session: this.writer,
         resumeId: this.#log.journal.index.facts.get(RESUME_ID) ?? null,
         saveResumeId: (value) => this.#log.journal.append({ t: "fact", name: RESUME_ID, value }),
+        observe: (state) => this.writer.setObserved(state),
       });
       this.#agent = agent;
       void agent.exited.then((exit) => {
+        if (exit.end) return this.#agentEnded(exit.end);
         const how = exit.signal ? `was killed by ${exit.signal}` : `exited with code ${exit.code}`;
         this.#fail(`the agent ${how}`, exit.stderrTail);
       });
@@ -306,6 +309,12 @@ export class SessionHost {
   #readyAgent(): Agent {
     if (!this.#agent || !this.#isStarted) throw new Rejection("the agent is still starting; try again in a moment");
     return this.#agent;
+  }
+
+  /** The agent came to an end of its own, and has said so. */
+  #agentEnded(end: Pick<SessionEnd, "reason" | "detail">): void {
+    if (this.#end || this.#isStopping) return;
+    this.#finish({ ...end, at: this.#now() });
   }
 
   #fail(message: string, stderrTail: string): void {

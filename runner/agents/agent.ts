@@ -10,6 +10,7 @@ import type {
   EntryKind,
   MetaPatch,
   SessionCommand,
+  SessionEnd,
   SessionMeta,
 } from "@/protocol/mod.ts";
 
@@ -49,6 +50,10 @@ export interface AgentContext {
   saveResumeId(resumeId: string): void;
   /** Structured log line of the host. */
   log(level: "info" | "warning" | "error", message: string, fields?: Record<string, unknown>): void;
+  /** For agents without turns: whether it works, and whether it asks for a person, as seen from outside. */
+  observe?(state: { isWorking: boolean; needsYou: boolean }): void;
+  /** Where an agent that is a terminal lets viewers in (a unix socket's path); absent: nowhere. */
+  terminalSocket?: string;
 }
 
 export type TurnEnd =
@@ -62,6 +67,8 @@ export interface AgentExit {
   signal: string | null;
   /** The last lines of its stderr, at most 4,000 characters. */
   stderrTail: string;
+  /** How the session ends by this, when the adapter has said it in the timeline; absent: it failed, and the host says so. */
+  end?: Pick<SessionEnd, "reason" | "detail">;
 }
 
 /** The agent could not be started or did not answer its handshake. `stderrTail` goes into the session's timeline. */

@@ -1,10 +1,11 @@
 /** The agents that a runner can start, behind one seam. */
-import type { AgentInfo } from "@/protocol/mod.ts";
+import { type AgentInfo, terminalAgentId } from "@/protocol/mod.ts";
 import { selfCommand, selfOptions } from "../self_command.ts";
 import { AcpAgent } from "./acp.ts";
-import type { Agent, AgentContext } from "./agent.ts";
+import { type Agent, type AgentContext, AgentStartError } from "./agent.ts";
 import { isExecutableFile } from "./path_lookup.ts";
 import { PiAgent } from "./pi.ts";
+import { PtyAgent } from "./pty_agent.ts";
 import { describeAgents, type Machine, resolveLaunch } from "./presets.ts";
 
 export * from "./agent.ts";
@@ -23,6 +24,13 @@ export const demoArgument = "__demo-agent";
  * or it is not installed; the message says how to get it.
  */
 export function createAgent(context: AgentContext): Agent {
+  if (context.launch.agentId === terminalAgentId) {
+    if (context.terminalSocket === undefined) throw new AgentStartError("terminals cannot be opened here", "");
+    return new PtyAgent(context, {
+      terminalCommand: selfCommand(["__terminal"], selfOptions()),
+      socketPath: context.terminalSocket,
+    });
+  }
   const launch = resolveLaunch(context.launch, machineOf(context.env));
   const timeoutMs = launch.isThroughNpx ? npxStartTimeoutMs : startTimeoutMs;
   if (launch.transport === "pi-rpc") {

@@ -123,6 +123,22 @@ export class Emulator {
     return new TextEncoder().encode(text);
   }
 
+  /** Whether the program wants to know what is pasted. */
+  get isBracketedPaste(): boolean {
+    return this.#terminal.modes.bracketedPasteMode;
+  }
+
+  /** The last lines that are not blank, as text. Only while idle. */
+  lastLines(count: number): string {
+    const { active } = this.#terminal.buffer;
+    const lines: string[] = [];
+    for (let y = active.length - 1; y >= 0 && lines.length < count; y--) {
+      const line = active.getLine(y)?.translateToString(true) ?? "";
+      if (line !== "" || lines.length > 0) lines.unshift(line);
+    }
+    return lines.join("\n").trim();
+  }
+
   /** Forgets everything: what a program left behind is nothing to the next one. Only while idle. */
   reset(): void {
     this.#terminal.reset();

@@ -13,6 +13,7 @@ import type { SelfCommand } from "../self_command.ts";
 import { defaultSize } from "./process_frames.ts";
 import { defaultShell, withoutSecrets } from "./shell.ts";
 import { TerminalProcess } from "./terminal_process.ts";
+import { leadViewer, restartThrough } from "./viewer_socket.ts";
 
 /** The order cannot be carried out; the message is for the person who gave it. */
 class Refusal extends Error {
@@ -27,6 +28,8 @@ export interface TerminalManagerOptions {
   /** What runs `perch __terminal`. */
   terminalCommand: SelfCommand;
   write: Log;
+  /** Where the host of a session that is a terminal lets viewers in; null: there is no such session now. */
+  sessionSocket?(sessionId: string): string | null;
   /** A terminal was made, changed or is gone. */
   onChange?(): void;
 }
@@ -47,7 +50,9 @@ export class TerminalManager {
   /** Serves a viewer. A terminal that is not there refuses it. */
   attach(stream: LinkStream, header: Extract<StreamHeader, { kind: "terminal" }>): void {
     const terminal = this.#terminals.get(header.terminalId);
-    if (terminal === undefined) {
+    const socket = terminal === undefined ? this.#sessionSocket(header.terminalId) : null;
+    if (socket !== null) void leadViewer(stream, header, socket);
+    else if (terminal === undefined) {
       stream.reset("refused", `there is no terminal "${header.terminalId}" on this runner now`);
     } else terminal.attach(stream, header);
   }
@@ -86,12 +91,25 @@ export class TerminalManager {
       case "list":
         return this.list();
       case "restart":
-        this.#require(order.terminalId).restart();
+        await this.#restart(order.terminalId);
         return [];
       case "close":
+        if (this.#sessionSocket(order.terminalId) !== null) {
+          throw new Refusal("conflict", "this terminal is a session; end the session instead");
+        }
         await this.#require(order.terminalId).close();
         return [];
     }
+  }
+
+  #sessionSocket(sessionId: string): string | null {
+    return this.#options.sessionSocket?.(sessionId) ?? null;
+  }
+
+  async #restart(terminalId: string): Promise<void> {
+    const socket = this.#sessionSocket(terminalId);
+    if (socket === null) this.#require(terminalId).restart();
+    else await restartThrough(socket);
   }
 
   #require(terminalId: string): TerminalProcess {
@@ -116,6 +134,7 @@ export class TerminalManager {
         cwd,
         command: asked.command ?? defaultShell(env),
         sessionId: asked.sessionId ?? null,
+        isObserved: false,
         cols: asked.cols ?? defaultSize.cols,
         rows: asked.rows ?? defaultSize.rows,
       },

@@ -24,7 +24,26 @@ export const frameTypes = {
   fail: 9,
   /** To the daemon: a viewer, and how many bytes of it are taken, 4 bytes. */
   taken: 10,
+  /** To the process: text to be typed as a person pastes it, then Enter. */
+  enter: 11,
+  /** To the process: bytes for the program. */
+  keys: 12,
+  /** To the process: hang up. `ended` follows. */
+  hangUp: 13,
+  /** From an observed process: output came. At most every OBSERVED_MS. */
+  output: 14,
+  /** From an observed process: a person came, typed or resized. At most every OBSERVED_MS, and after each `raised`. */
+  person: 15,
+  /** From an observed process: the bell ("bell") or a notification, as text. The same again only after OBSERVED_MS. */
+  raised: 16,
+  /** From an observed process: its program ended, EndedFrame as JSON. */
+  ended: 17,
 } as const;
+
+/** An observer hears of output and people this often at most. */
+export const OBSERVED_MS = 250;
+/** Lines of the screen that are told at the end. */
+export const LAST_LINES = 40;
 
 /** Largest payload of a frame. */
 export const FRAME_BYTES = 1024 * 1024;
@@ -37,10 +56,20 @@ export const StartOrder = TerminalSize.extend({
   cwd: z.string().max(limits.pathChars),
   command: z.array(z.string()).min(1),
   sessionId: Id.nullable(),
+  /** Whether the other end hears of output, people, notifications and the end. */
+  isObserved: z.boolean(),
 });
 export type StartOrder = z.infer<typeof StartOrder>;
 
 export const InfoFrame = TerminalInfo;
+
+export const EndedFrame = z.object({
+  code: z.number().int(),
+  signal: z.number().int().nullable(),
+  /** The last lines of its screen. */
+  lastLines: z.string().max(64 * 1024),
+});
+export type EndedFrame = z.infer<typeof EndedFrame>;
 
 /** A frame for or from one viewer. */
 export function viewerFrame(type: number, viewer: number, bytes: Uint8Array = new Uint8Array(0)): Uint8Array {

@@ -21,6 +21,7 @@ import {
   TerminalProtocolError,
 } from "@/protocol/terminal_codec.ts";
 import { Emulator } from "./emulator.ts";
+import { type EndedFrame, LAST_LINES } from "./process_frames.ts";
 import { Pty } from "./pty.ts";
 import { type FedMessage, ViewerFeed } from "./viewer_feed.ts";
 
@@ -28,6 +29,9 @@ import { type FedMessage, ViewerFeed } from "./viewer_feed.ts";
 const SKIP_INTERVAL_MS = 400;
 /** … and so seldom that making screens, for which the program waits, takes a small part of the time: one in this many. */
 const SKIP_SHARE = 8;
+/** From text that is typed for somebody to the Enter after it. */
+const ENTER_AFTER_MS = 60;
+const LAST_CHARS = 16_000;
 /** Output of one turn is merged into messages of this size at most. */
 const MERGED_BYTES = terminalLimits.messageBytes;
 
@@ -41,6 +45,18 @@ export interface TerminalOptions extends TerminalSize {
   now?: () => number;
   /** What lists show of it changed. */
   onChange(): void;
+  /** For a session that is this terminal. */
+  observer?: TerminalObserver;
+}
+
+/** Hears what goes on in a terminal. */
+export interface TerminalObserver {
+  onOutput(): void;
+  /** A person came, typed or resized. */
+  onPerson(): void;
+  /** The bell ("bell") or a notification. */
+  onRaised(text: string): void;
+  onEnded(end: EndedFrame): void;
 }
 
 /** How a terminal reaches one viewer. */
@@ -147,6 +163,7 @@ export class Terminal {
       screenCostMs: 0,
     };
     this.#viewers.set(id, viewer);
+    this.#options.observer?.onPerson();
     this.#options.onChange();
     void this.#giveScreen(viewer, false);
   }
@@ -184,6 +201,27 @@ export class Terminal {
     } else void this.#startAnew();
   }
 
+  /** Types text as a person pastes it, then Enter. */
+  enter(text: string): void {
+    this.#calm();
+    const pasted = pastedText(text, this.#emulator.isBracketedPaste);
+    this.#pty?.write(new TextEncoder().encode(pasted));
+    const pty = this.#pty;
+    // Full-screen programs take what arrives in one read as one paste, Enter included.
+    setTimeout(() => pty?.write(Uint8Array.of(0x0d)), ENTER_AFTER_MS);
+  }
+
+  /** Gives bytes to the program, as keys do. */
+  keys(bytes: Uint8Array): void {
+    this.#calm();
+    this.#pty?.write(bytes);
+  }
+
+  /** Hangs up on the program; what does not leave is killed. */
+  hangUp(): void {
+    this.#pty?.kill();
+  }
+
   /** Ends the program. Nothing is called any more. */
   close(): void {
     this.#isClosed = true;
@@ -202,6 +240,7 @@ export class Terminal {
         if (!viewer.canWrite) throw new TerminalProtocolError("input: this viewer may only look");
         this.#own(viewer);
         this.#calm();
+        this.#options.observer?.onPerson();
         this.#pty?.write(message.payload);
         return;
       case terminalTypes.resize: {
@@ -229,6 +268,7 @@ export class Terminal {
 
   #onOutput(bytes: Uint8Array): void {
     if (this.#isClosed) return;
+    this.#options.observer?.onOutput();
     if (!this.#isMerging) {
       this.#isMerging = true;
       setTimeout(() => {
@@ -269,7 +309,18 @@ export class Terminal {
     this.#pty = null;
     if (this.#isClosed) return;
     if (this.#isRestarting) void this.#startAnew();
-    else this.#setStatus({ state: "exited", code, signal, at: this.#now() });
+    else {
+      this.#setStatus({ state: "exited", code, signal, at: this.#now() });
+      void this.#tellEnd(code, signal);
+    }
+  }
+
+  async #tellEnd(code: number, signal: number | null): Promise<void> {
+    const { observer } = this.#options;
+    if (observer === undefined) return;
+    await this.#whenSettled(() => {
+      observer.onEnded({ code, signal, lastLines: this.#emulator.lastLines(LAST_LINES).slice(-LAST_CHARS) });
+    });
   }
 
   async #startAnew(): Promise<void> {
@@ -298,6 +349,7 @@ export class Terminal {
   /** Something asks for a person. */
   #raise(text: string): void {
     this.#attention = { text, at: this.#now() };
+    this.#options.observer?.onRaised(text);
     this.#options.onChange();
   }
 
@@ -309,6 +361,7 @@ export class Terminal {
   }
 
   async #resizeTo(size: TerminalSize): Promise<void> {
+    this.#options.observer?.onPerson();
     // At once: what is typed next is for a program that knows the size. What it draws then is read after the emulator has it, too.
     this.#pty?.resize(size);
     await this.#whenSettled(() => {
@@ -389,6 +442,16 @@ export class Terminal {
   #resume(why: "emulator" | "screen"): void {
     if (this.#pauses.delete(why) && this.#pauses.size === 0) this.#pty?.resume();
   }
+}
+
+/** Text as a terminal sends what is pasted: no control characters, so that it cannot end its own brackets. */
+export function pastedText(text: string, isBracketed: boolean): string {
+  // deno-lint-ignore no-control-regex -- these are what is removed
+  const plain = text.replaceAll(/[\u0000-\u0008\u000b\u000c\u000e-\u001f\u007f-\u009f]/g, "").replaceAll(
+    /\r?\n/g,
+    "\r",
+  );
+  return isBracketed ? `\x1b[200~${plain}\x1b[201~` : plain;
 }
 
 /** Output as messages of bounded size. */

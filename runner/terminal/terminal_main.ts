@@ -9,15 +9,17 @@ import {
 } from "@/protocol/terminal_codec.ts";
 import {
   countBytes,
+  type EndedFrame,
   FRAME_BYTES,
   frameTypes,
+  OBSERVED_MS,
   PROBLEM_CHARS,
   readViewer,
   StartOrder,
   viewerFrame,
 } from "./process_frames.ts";
 import { terminalEnv } from "./shell.ts";
-import { Terminal } from "./terminal.ts";
+import { Terminal, type TerminalObserver } from "./terminal.ts";
 
 /** Changes are told this often at most: a program may ring or set its title a thousand times a second. */
 const INFO_INTERVAL_MS = 100;
@@ -66,6 +68,18 @@ class TerminalProcessEnd {
       terminal.restart();
       return true;
     }
+    if (frame.type === frameTypes.enter) {
+      terminal.enter(new TextDecoder().decode(frame.payload));
+      return true;
+    }
+    if (frame.type === frameTypes.keys) {
+      terminal.keys(frame.payload);
+      return true;
+    }
+    if (frame.type === frameTypes.hangUp) {
+      terminal.hangUp();
+      return true;
+    }
     const { viewer, bytes } = readViewer(frame);
     switch (frame.type) {
       case frameTypes.attach:
@@ -105,6 +119,7 @@ class TerminalProcessEnd {
       ...order,
       env: { ...terminalEnv(Deno.env.toObject()), PWD: order.cwd },
       onChange: () => this.#tellInfo(),
+      ...(order.isObserved ? { observer: new ToldObserver(this.#send) } : {}),
     });
     try {
       terminal.start();
@@ -128,5 +143,44 @@ class TerminalProcessEnd {
     };
     if (waitMs === 0) tell();
     else this.#infoTimer = setTimeout(tell, waitMs);
+  }
+}
+
+/** Tells an observer on the other end, seldom enough. */
+class ToldObserver implements TerminalObserver {
+  readonly #send: (bytes: Uint8Array) => void;
+  #lastOutputMs = -Infinity;
+  #lastPersonMs = -Infinity;
+  #lastRaised = { text: "", atMs: -Infinity };
+
+  constructor(send: (bytes: Uint8Array) => void) {
+    this.#send = send;
+  }
+
+  onOutput(): void {
+    const now = performance.now();
+    if (now - this.#lastOutputMs < OBSERVED_MS) return;
+    this.#lastOutputMs = now;
+    this.#send(encodeMessage(frameTypes.output, new Uint8Array(0)));
+  }
+
+  onPerson(): void {
+    const now = performance.now();
+    if (now - this.#lastPersonMs < OBSERVED_MS) return;
+    this.#lastPersonMs = now;
+    this.#send(encodeMessage(frameTypes.person, new Uint8Array(0)));
+  }
+
+  onRaised(text: string): void {
+    const now = performance.now();
+    // A program that rings all the time says one thing.
+    if (text === this.#lastRaised.text && now - this.#lastRaised.atMs < OBSERVED_MS) return;
+    this.#lastRaised = { text, atMs: now };
+    this.#lastPersonMs = -Infinity;
+    this.#send(encodeMessage(frameTypes.raised, new TextEncoder().encode(text)));
+  }
+
+  onEnded(end: EndedFrame): void {
+    this.#send(encodeJson(frameTypes.ended, end));
   }
 }

@@ -12,6 +12,7 @@ import {
 import { errorText, type Log } from "../log.ts";
 import type { SelfCommand } from "../self_command.ts";
 import {
+  EndedFrame,
   FRAME_BYTES,
   frameTypes,
   InfoFrame,
@@ -38,7 +39,14 @@ export interface TerminalProcessOptions {
   onInfo(info: TerminalInfo): void;
   /** The process is gone, asked for or not. */
   onGone(): void;
+  /** What an observed process tells (StartOrder.isObserved). */
+  onObserved?(event: ObservedEvent): void;
 }
+
+export type ObservedEvent =
+  | { kind: "output" | "person" }
+  | { kind: "raised"; text: string }
+  | { kind: "ended"; end: EndedFrame };
 
 interface Viewer {
   stream: LinkStream;
@@ -102,6 +110,21 @@ export class TerminalProcess {
     this.#tell(viewerFrame(frameTypes.attach, number, Uint8Array.of(canWrite ? 1 : 0)));
     void stream.closed.then(() => this.#detach(number));
     void this.#pump(number, viewer);
+  }
+
+  /** Types text as a person pastes it, then Enter. At most FRAME_BYTES. */
+  enter(text: string): void {
+    this.#tell(encodeMessage(frameTypes.enter, new TextEncoder().encode(text)));
+  }
+
+  /** Gives bytes to the program, as keys do. */
+  keys(bytes: Uint8Array): void {
+    this.#tell(encodeMessage(frameTypes.keys, bytes));
+  }
+
+  /** Hangs up on the program; its end is observed. */
+  hangUp(): void {
+    this.#tell(encodeMessage(frameTypes.hangUp, new Uint8Array(0)));
   }
 
   restart(): void {
@@ -192,6 +215,11 @@ export class TerminalProcess {
       this.#started.reject(new Error(new TextDecoder().decode(frame.payload)));
       return;
     }
+    const observed = observedEvent(frame);
+    if (observed !== null) {
+      this.#options.onObserved?.(observed);
+      return;
+    }
     const { viewer: number, bytes } = readViewer(frame);
     const viewer = this.#viewers.get(number);
     if (viewer === undefined) return;
@@ -206,5 +234,20 @@ export class TerminalProcess {
       viewer.stream.reset("protocol_error", new TextDecoder().decode(bytes));
       this.#detach(number);
     }
+  }
+}
+
+function observedEvent(frame: TerminalMessage): ObservedEvent | null {
+  switch (frame.type) {
+    case frameTypes.output:
+      return { kind: "output" };
+    case frameTypes.person:
+      return { kind: "person" };
+    case frameTypes.raised:
+      return { kind: "raised", text: new TextDecoder().decode(frame.payload) };
+    case frameTypes.ended:
+      return { kind: "ended", end: readJson(EndedFrame, frame) };
+    default:
+      return null;
   }
 }
