@@ -2,6 +2,7 @@
 import { useComputed, useSignal, useSignalEffect } from "@preact/signals";
 import type { JSX } from "preact";
 import { useEffect, useId, useLayoutEffect, useRef } from "preact/hooks";
+import { terminalAgentId } from "@/protocol/command.ts";
 import type { Attachment } from "@/protocol/shared.ts";
 import { completedDraft, offeredCommands } from "@/client/command_completion.ts";
 import { readDraft, writeDraft } from "@/client/drafts.ts";
@@ -28,6 +29,7 @@ export function Composer(): JSX.Element {
   const { can, commands } = store.meta.value;
   const activity = store.activity.value;
   const isWorking = activity === "working" || activity === "waiting";
+  const isTerminal = store.info.value?.agent.id === terminalAgentId;
   const isSteerable = isWorking && (can.steer || can.followUp);
   const offered = useComputed(() => isListClosed.value ? [] : offeredCommands(text.value, store.meta.value.commands));
 
@@ -181,7 +183,9 @@ export function Composer(): JSX.Element {
         class="composer-field"
         rows={1}
         value={text.value}
-        placeholder={placeholder(isWorking, isSteerable, delivery.value)}
+        placeholder={isTerminal
+          ? "Type it into the terminal, with Enter"
+          : placeholder(isWorking, isSteerable, delivery.value)}
         aria-label="Prompt"
         aria-controls={offered.value.length > 0 ? listId : undefined}
         aria-activedescendant={active.value >= 0 ? `${listId}-${active.value}` : undefined}

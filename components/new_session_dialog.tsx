@@ -1,6 +1,7 @@
 /** Starts a session: which runner, which folder, which agent, what to do first. */
 import { type ReadonlySignal, useComputed, useSignal } from "@preact/signals";
 import type { JSX } from "preact";
+import { terminalAgentId } from "@/protocol/command.ts";
 import type { AgentInfo, RunnerInfo, SessionInfo } from "@/protocol/shared.ts";
 import { Anything, api, ApiError, errorText } from "@/client/api.ts";
 import { splitCommandLine } from "@/client/command_line.ts";
@@ -12,6 +13,8 @@ import { FolderPicker } from "./folder_picker.tsx";
 import { DemoTag } from "./session_row.tsx";
 
 const CUSTOM = "custom";
+/** Agents that are a command of the person's own. */
+const takesCommand = (agentId: string) => agentId === CUSTOM || agentId === terminalAgentId;
 
 interface NewSessionDialogProps {
   sessions: ReadonlySignal<ReadonlyMap<string, SessionInfo> | null>;
@@ -46,15 +49,15 @@ export function NewSessionDialog({ sessions, runners, onClose }: NewSessionDialo
     problem.value = null;
     isBusy.value = true;
     try {
-      const words = chosen === CUSTOM ? splitCommandLine(command.value) : [];
-      if (chosen === CUSTOM && words.length === 0) {
+      const words = takesCommand(chosen) ? splitCommandLine(command.value) : [];
+      if (takesCommand(chosen) && words.length === 0) {
         throw new ApiError(0, "invalid_field", "Write the command that starts the agent.", "command");
       }
       if (cwd.value.trim() === "") throw new ApiError(0, "invalid_field", "Choose the folder to work in.", "cwd");
       const { sessionId } = await api(StartedSession, "POST", "/api/sessions", {
         runnerId: runnerId.value,
         cwd: cwd.value.trim().replace(/(?<=.)[\\/]+$/, ""),
-        agent: chosen === CUSTOM ? { agentId: CUSTOM, command: words } : { agentId: chosen },
+        agent: takesCommand(chosen) ? { agentId: chosen, command: words } : { agentId: chosen },
         ...(prompt.value.trim() === "" ? {} : { prompt: prompt.value.trim() }),
       });
       location.assign(`/session/${encodeURIComponent(sessionId)}`);
@@ -103,20 +106,22 @@ export function NewSessionDialog({ sessions, runners, onClose }: NewSessionDialo
           error={errorOf("cwd")}
         />
         <AgentChoice agents={agents} chosen={chosen} runnerId={runnerId.value} onChoose={(id) => agentId.value = id} />
-        {chosen === CUSTOM && (
+        {takesCommand(chosen) && (
           <Field
-            label="Command that speaks ACP"
+            label={chosen === CUSTOM ? "Command that speaks ACP" : "Command"}
             name="command"
             value={command.value}
             onInput={(value) => command.value = value}
-            placeholder="my-agent --acp"
+            placeholder={chosen === CUSTOM ? "my-agent --acp" : "aider --model sonnet"}
             hint="Run without a shell, in the folder above."
             error={errorOf("command", "agent.command")}
           />
         )}
+        {takesCommand(chosen) && <Words line={command.value} />}
         <div class="form-field">
           <label for="new-prompt">
-            First prompt <span class="quiet">(may stay empty)</span>
+            {chosen === terminalAgentId ? "Typed into it first" : "First prompt"}{" "}
+            <span class="quiet">(may stay empty)</span>
           </label>
           <textarea
             id="new-prompt"
@@ -136,6 +141,22 @@ export function NewSessionDialog({ sessions, runners, onClose }: NewSessionDialo
         </div>
       </form>
     </Dialog>
+  );
+}
+
+/** The program and arguments that a command line is taken as. */
+function Words({ line }: { line: string }): JSX.Element | null {
+  let words: string[];
+  try {
+    words = splitCommandLine(line);
+  } catch {
+    return <p class="hint">A quote is still open.</p>;
+  }
+  if (words.length === 0) return null;
+  return (
+    <p class="command-words" role="status" aria-label="Program and arguments">
+      {words.map((word, at) => <code key={at}>{word === "" ? "(empty)" : word}</code>)}
+    </p>
   );
 }
 
@@ -169,6 +190,18 @@ function AgentChoice({ agents, chosen, runnerId, onChoose }: AgentChoiceProps): 
         <input type="radio" name="agent" value={CUSTOM} checked={chosen === CUSTOM} onChange={() => onChoose(CUSTOM)} />
         <span>
           Another command <span class="quiet">any agent that speaks ACP</span>
+        </span>
+      </label>
+      <label class="agent">
+        <input
+          type="radio"
+          name="agent"
+          value={terminalAgentId}
+          checked={chosen === terminalAgentId}
+          onChange={() => onChoose(terminalAgentId)}
+        />
+        <span>
+          Any command in a terminal <span class="quiet">any program, as in a terminal of your own</span>
         </span>
       </label>
       {missing.length > 0 && (

@@ -28,6 +28,17 @@ export class SessionView {
     return module;
   });
 
+  /** Of a session that is a terminal: whether its timeline is shown in the terminal's place. */
+  readonly isTimelineWanted = signal(false);
+  readonly mainTerminal = new LazyModule(async () => {
+    const [module, { loadTerminalStyles }] = await Promise.all([
+      import("./terminal_solo.tsx"),
+      import("@/client/terminal_view.ts"),
+    ]);
+    await loadTerminalStyles();
+    return module;
+  });
+
   constructor(readonly store: SessionStore) {}
 }
 

@@ -4,6 +4,7 @@ import type { JSX } from "preact";
 import { useEffect, useRef } from "preact/hooks";
 import { Anything, api, errorText } from "@/client/api.ts";
 import { baseName } from "@/client/format.ts";
+import { terminalAgentId } from "@/protocol/command.ts";
 import { limits } from "@/protocol/limits.ts";
 import { ActivityBadge } from "./activity_badge.tsx";
 import { ConnectionBadge } from "./connection_badge.tsx";
@@ -25,6 +26,7 @@ export function SessionHeader({ othersWaiting }: { othersWaiting: number }): JSX
   const isKnown = store.phase.value.kind === "ready";
   const shownActivity = isKnown ? store.activity.value : info?.activity;
   const name = title ?? info?.sessionName ?? (info ? baseName(info.cwd) : "Session");
+  const isProgram = info?.agent.id === terminalAgentId;
   const hasEnded = shownActivity === "ended";
   useEffect(() => {
     document.title = `${shownActivity === "waiting" ? "● " : ""}${name} · Perch`;
@@ -75,8 +77,8 @@ export function SessionHeader({ othersWaiting }: { othersWaiting: number }): JSX
         <button
           type="button"
           class="button is-quiet is-icon"
-          aria-label="Terminal"
-          title="Terminal"
+          aria-label={isProgram ? "More terminals" : "Terminal"}
+          title={isProgram ? "More terminals" : "Terminal"}
           aria-pressed={isTerminalOpen.value}
           onClick={() => isTerminalOpen.value = !isTerminalOpen.value}
         >

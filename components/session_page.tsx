@@ -3,6 +3,7 @@ import { useComputed, useSignal } from "@preact/signals";
 import type { JSX } from "preact";
 import { useEffect, useRef } from "preact/hooks";
 import { NoticeBody } from "@/protocol/entry.ts";
+import { terminalAgentId } from "@/protocol/command.ts";
 import type { SessionInfo } from "@/protocol/shared.ts";
 import { attentionFirst } from "@/client/grouping.ts";
 import { type LiveList, liveSessions } from "@/client/live_lists.ts";
@@ -17,6 +18,7 @@ import { SessionContext, SessionView, useSession } from "./session_context.ts";
 import { SessionControls } from "./session_controls.tsx";
 import { SessionHeader } from "./session_header.tsx";
 import { SessionRow } from "./session_row.tsx";
+import { BackToTerminal, SessionTerminal, useTerminalView } from "./session_terminal.tsx";
 import { StoppedBanner } from "./stopped_banner.tsx";
 import { Timeline } from "./timeline.tsx";
 import { TunnelStrip } from "./tunnel_strip.tsx";
@@ -137,6 +139,7 @@ function Sidebar({ list, current, onOpen }: SidebarProps): JSX.Element {
 
 function SessionMain({ othersWaiting }: { othersWaiting: number }): JSX.Element {
   const { store } = useSession();
+  const { isTerminal, isShown: isTerminalShown } = useTerminalView();
   const phase = store.phase.value;
   if (phase.kind === "gone") {
     return (
@@ -150,10 +153,25 @@ function SessionMain({ othersWaiting }: { othersWaiting: number }): JSX.Element 
       </main>
     );
   }
+  if (isTerminalShown) {
+    return (
+      <main class="session-main">
+        <SessionHeader othersWaiting={othersWaiting} />
+        <StoppedBanner state={store.connection} />
+        <SessionTerminal />
+        <div class="dock">
+          <Refusals />
+          <TunnelStrip />
+        </div>
+        <Terminals />
+      </main>
+    );
+  }
   return (
     <main class="session-main">
       <SessionHeader othersWaiting={othersWaiting} />
       <StoppedBanner state={store.connection} />
+      {isTerminal && store.activity.value !== "ended" && <BackToTerminal />}
       <Timeline>
         <TimelineStart />
         <Ghosts />
@@ -239,7 +257,8 @@ function TimelineEnd(): JSX.Element | null {
     );
   }
   if (!ended) return null;
-  const words = {
+  const isProgram = store.info.value?.agent.id === terminalAgentId;
+  const words = isProgram && ended.detail && ended.reason !== "lost" ? "The program ended." : {
     closed: "You ended this session.",
     runner_stopped: "The runner was stopped.",
     failed: "The agent failed.",
@@ -248,7 +267,7 @@ function TimelineEnd(): JSX.Element | null {
   return (
     <div class={`ended-note is-${ended.reason}`}>
       <p>{words}</p>
-      {ended.detail && !isSaid && <pre tabIndex={0}>{ended.detail}</pre>}
+      {ended.detail && !isSaid && !isProgram && <pre tabIndex={0}>{ended.detail}</pre>}
       {store.info.value?.isResumable && <button type="button" class="button" onClick={resume}>Resume</button>}
       {problem.value && <p class="problem" role="alert">{problem.value}</p>}
     </div>
