@@ -159,9 +159,9 @@ function SessionMain({ othersWaiting }: { othersWaiting: number }): JSX.Element 
         <SessionHeader othersWaiting={othersWaiting} />
         <StoppedBanner state={store.connection} />
         <SessionTerminal />
-        <div class="dock">
+        <div class="dock is-slim">
           <Refusals />
-          <TunnelStrip />
+          {(store.meta.value.ports?.length ?? 0) > 0 && <TunnelStrip />}
         </div>
         <Terminals />
       </main>

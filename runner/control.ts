@@ -154,7 +154,7 @@ export class ControlClient {
 }
 
 /** Makes a directory that only its owner can enter. Throws when somebody else's stands there already (a shared /tmp). */
-function makePrivateDirectory(path: string): void {
+export function makePrivateDirectory(path: string): void {
   Deno.mkdirSync(path, { recursive: true, mode: 0o700 });
   const { isDirectory, uid, mode } = Deno.lstatSync(path);
   if (!isDirectory || uid !== Deno.uid()) {

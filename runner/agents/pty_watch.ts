@@ -53,7 +53,7 @@ export class PtyWatch implements Disposable {
       }, workMs);
       this.#set({ isWorking: true });
     }
-    if (silenceMs === 0) return;
+    if (silenceMs === 0 || (isEcho && this.#silenceTimer === undefined)) return;
     clearTimeout(this.#silenceTimer);
     this.#silenceTimer = setTimeout(() => this.#quiet(), silenceMs);
   }

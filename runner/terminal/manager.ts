@@ -109,7 +109,11 @@ export class TerminalManager {
   async #restart(terminalId: string): Promise<void> {
     const socket = this.#sessionSocket(terminalId);
     if (socket === null) this.#require(terminalId).restart();
-    else await restartThrough(socket);
+    else {
+      await restartThrough(socket).catch(() => {
+        throw new Refusal("conflict", "the session's terminal is not there now; try again in a moment");
+      });
+    }
   }
 
   #require(terminalId: string): TerminalProcess {

@@ -22,6 +22,7 @@ import {
 } from "@/protocol/terminal_codec.ts";
 import { Emulator } from "./emulator.ts";
 import { type EndedFrame, LAST_LINES } from "./process_frames.ts";
+import { pastedText } from "./pasted_text.ts";
 import { Pty } from "./pty.ts";
 import { type FedMessage, ViewerFeed } from "./viewer_feed.ts";
 
@@ -442,16 +443,6 @@ export class Terminal {
   #resume(why: "emulator" | "screen"): void {
     if (this.#pauses.delete(why) && this.#pauses.size === 0) this.#pty?.resume();
   }
-}
-
-/** Text as a terminal sends what is pasted: no control characters, so that it cannot end its own brackets. */
-export function pastedText(text: string, isBracketed: boolean): string {
-  // deno-lint-ignore no-control-regex -- these are what is removed
-  const plain = text.replaceAll(/[\u0000-\u0008\u000b\u000c\u000e-\u001f\u007f-\u009f]/g, "").replaceAll(
-    /\r?\n/g,
-    "\r",
-  );
-  return isBracketed ? `\x1b[200~${plain}\x1b[201~` : plain;
 }
 
 /** Output as messages of bounded size. */

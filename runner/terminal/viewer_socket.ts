@@ -3,9 +3,11 @@
  * connection to a unix socket of the host. The daemon says in one byte what it wants; the host answers a viewer with one byte
  * (0: come in; else why not, with a sentence behind it); from there on the viewer's stream passes both ways.
  */
+import { dirname } from "node:path";
 import type { LinkStream, ResetCode, StreamHeader } from "@/protocol/link/types.ts";
 import { StreamResetError } from "@/protocol/link/types.ts";
 import { removeIfExists } from "../atomic_file.ts";
+import { makePrivateDirectory } from "../control.ts";
 import { errorText } from "../log.ts";
 
 /** What the daemon wants. */
@@ -32,10 +34,11 @@ export class ViewerSocket implements Disposable {
   readonly #terminal: ViewedTerminal;
   readonly #connections = new Set<Deno.UnixConn>();
 
-  /** Binds the socket; one left by a dead host is replaced. Its directory is there, and private. */
+  /** Binds the socket; one left by a dead host is replaced. Throws when it cannot be bound. */
   constructor(path: string, terminal: ViewedTerminal) {
     this.#path = path;
     this.#terminal = terminal;
+    makePrivateDirectory(dirname(path));
     removeIfExists(path);
     this.#listener = Deno.listen({ transport: "unix", path });
     Deno.chmodSync(path, 0o600);

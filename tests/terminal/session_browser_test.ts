@@ -1,7 +1,7 @@
 /** A session in a terminal, in a real browser: made in the dialog, used, left alone until it asks for a person, ended. */
 import assert from "node:assert/strict";
 import { join } from "node:path";
-import type { Page } from "@/tests/browser/browser.ts";
+import type { BrowserContext, Page } from "@/tests/browser/browser.ts";
 import { openSite } from "@/tests/browser/site.ts";
 import { eventually } from "@/tests/support/patience.ts";
 import { startRunner } from "@/tests/support/runner.ts";
@@ -26,17 +26,22 @@ async function shows(page: Page, text: string): Promise<void> {
   await page.locator(".xterm-rows").getByText(text).first().waitFor();
 }
 
-Deno.test("a session in a terminal, in a browser", async (t) => {
-  await using site = await openSite();
-  await using runner = await startRunner(site.hub);
-  await Deno.writeTextFile(join(runner.work, "parrot"), script, { mode: 0o755 });
-  const desktop = await site.device("desktop");
-  await desktop.addInitScript(() => {
+/** Makes pages draw with the DOM, so that what they show can be read. */
+async function withoutWebgl(device: BrowserContext): Promise<BrowserContext> {
+  await device.addInitScript(() => {
     const { getContext } = HTMLCanvasElement.prototype;
     HTMLCanvasElement.prototype.getContext = function (this: HTMLCanvasElement, kind: string, ...rest: unknown[]) {
       return kind.startsWith("webgl") ? null : Reflect.apply(getContext, this, [kind, ...rest]);
     } as typeof getContext;
   });
+  return device;
+}
+
+Deno.test("a session in a terminal, in a browser", async (t) => {
+  await using site = await openSite();
+  await using runner = await startRunner(site.hub);
+  await Deno.writeTextFile(join(runner.work, "parrot"), script, { mode: 0o755 });
+  const desktop = await withoutWebgl(await site.device("desktop"));
   const page = await site.page(desktop);
 
   await t.step("the dialog takes a command, and shows what it is taken as", async () => {
@@ -87,9 +92,9 @@ Deno.test("a session in a terminal, in a browser", async (t) => {
   });
 
   await t.step("a phone shows it with its keys", async () => {
-    const small = await site.page(await site.device("phone"));
+    const small = await site.page(await withoutWebgl(await site.device("phone")));
     await small.goto(page.url());
-    await small.locator(".xterm-screen").waitFor();
+    await shows(small, "» from the composer");
     await small.getByRole("button", { name: "Escape" }).waitFor();
     await picture(small, "session-main-phone");
     await small.context().close();

@@ -2,6 +2,7 @@
 import assert from "node:assert/strict";
 import { join } from "node:path";
 import type { SessionInfo } from "@/protocol/mod.ts";
+import { NOTICES } from "@/runner/agents/notice_budget.ts";
 import { type HubProcess, startHub } from "@/tests/support/hub.ts";
 import { isAlive, killPid } from "@/tests/support/child.ts";
 import { eventually } from "@/tests/support/patience.ts";
@@ -117,6 +118,33 @@ Deno.test("any command as a session in a terminal", async (t) => {
     await viewer.until(() => viewer.timeline.meta.ended !== null, "the end");
     assert.equal(viewer.timeline.meta.ended?.reason, "closed");
     assert.match((viewer.shown().at(-1)!.body as { detail: string }).detail, /interrupted/);
+  });
+
+  await t.step(
+    "a prompt is pasted in brackets where the program asks for them; what it holds cannot end them",
+    async () => {
+      const sessionId = await runner.startSession({
+        agentId: "terminal",
+        command: ["/bin/sh", "-c", "stty -icanon; printf '\\033[?2004hready'; exec cat -v"],
+      }, "two\nlines\x1b[201~");
+      await using terminal = await lookAt(hub, runner, sessionId);
+      await terminal.shows("^[[200~two");
+      await terminal.shows("lines[201~^[[201~");
+      await hub.api("POST", `/api/sessions/${sessionId}/kill`);
+    },
+  );
+
+  await t.step("thousands of notifications become a few notices and a count", async () => {
+    const sessionId = await runner.startSession({
+      agentId: "terminal",
+      command: ["awk", 'BEGIN { for (i = 1; i <= 5000; i++) printf "\\033]9;n%d\\007", i }'],
+    });
+    await using viewer = new ScriptedViewer(hub, sessionId);
+    await viewer.until(() => viewer.timeline.meta.ended !== null, "the end");
+    await viewer.live();
+    const told = notices(viewer).filter((text) => /^n\d+$/.test(text));
+    assert.deepEqual(told, Array.from({ length: NOTICES }, (_, at) => `n${at + 1}`));
+    assert.ok(notices(viewer).includes(`${5_000 - NOTICES} more notifications were left out`));
   });
 
   await t.step("a program that cannot be started, and a command that is missing, are told", async () => {
