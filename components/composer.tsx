@@ -101,7 +101,8 @@ export function Composer(): JSX.Element {
       complete(Math.max(0, active.value));
     } else if (event.key === "Escape") {
       if (count > 0) isListClosed.value = true;
-      else if (isWorking) stop();
+      // In a terminal it would end the program.
+      else if (isWorking && !isTerminal) stop();
     } else if (event.key === "Enter" && !event.shiftKey && !matchMedia("(pointer: coarse)").matches) {
       event.preventDefault();
       send();
@@ -245,7 +246,8 @@ export function Composer(): JSX.Element {
             {can.followUp && <option value="follow_up">When all is done</option>}
           </select>
         )}
-        {isWorking && (
+        {isTerminal && <button type="button" class="button is-stop" onClick={stop}>Ctrl-C</button>}
+        {isWorking && !isTerminal && (
           <button
             type="button"
             class={`button is-stop${isEmpty ? "" : " is-icon"}`}
@@ -257,7 +259,7 @@ export function Composer(): JSX.Element {
             {isEmpty && "Stop"}
           </button>
         )}
-        {(!isWorking || !isEmpty) && (
+        {(!isWorking || !isEmpty || isTerminal) && (
           <button
             type="submit"
             class="button is-primary is-send"

@@ -8,7 +8,7 @@ import { isAlive, killPid } from "@/tests/support/child.ts";
 import { eventually } from "@/tests/support/patience.ts";
 import { type RunnerProcess, startRunner } from "@/tests/support/runner.ts";
 import { ScriptedViewer, type ShownEntry } from "@/tests/support/viewer.ts";
-import { TerminalClient } from "./terminal_client.ts";
+import { type ClientOptions, TerminalClient } from "./terminal_client.ts";
 
 const script = `#!/bin/sh
 printf '\\033]2;my agent\\007'
@@ -45,9 +45,14 @@ async function startScript(runner: RunnerProcess): Promise<string> {
   return await runner.startSession({ agentId: "terminal", command: [path, "--model", "x y"] });
 }
 
-async function lookAt(hub: HubProcess, runner: RunnerProcess, sessionId: string): Promise<TerminalClient> {
+async function lookAt(
+  hub: HubProcess,
+  runner: RunnerProcess,
+  sessionId: string,
+  options: ClientOptions = {},
+): Promise<TerminalClient> {
   return await eventually(
-    () => TerminalClient.open(hub, runner.runnerId, sessionId).catch(() => null),
+    () => TerminalClient.open(hub, runner.runnerId, sessionId, options).catch(() => null),
     "the session's terminal",
   );
 }
@@ -146,6 +151,27 @@ Deno.test("any command as a session in a terminal", async (t) => {
     assert.deepEqual(told, Array.from({ length: NOTICES }, (_, at) => `n${at + 1}`));
     assert.ok(notices(viewer).includes(`${5_000 - NOTICES} more notifications were left out`));
   });
+
+  await t.step(
+    "100 MB pass to who reads, and a bounded part of it to who does not; strangers see nothing",
+    async () => {
+      const line = "0123456789".repeat(7);
+      const flood = `read go; yes ${line} | head -n 1408451; echo the very last line; read end`;
+      const sessionId = await runner.startSession({ agentId: "terminal", command: ["/bin/sh", "-c", flood] });
+      await using stuck = await lookAt(hub, runner, sessionId, { isStuck: true });
+      await using client = await lookAt(hub, runner, sessionId);
+      const bob = await hub.invite("Bob");
+      await using foreign = await TerminalClient.refused(hub, runner.runnerId, sessionId, { apiKey: bob.apiKey });
+      assert.equal(foreign.errors[0]?.code, "not_found");
+      client.type("go\r");
+      await client.shows("the very last line");
+      assert.ok(stuck.outputBytes <= 1.2e6, `${stuck.outputBytes}`);
+      stuck.credit(stuck.outputBytes);
+      await stuck.shows("the very last line");
+      await hub.api("POST", `/api/sessions/${sessionId}/kill`);
+      await client.until(() => client.closeCode !== null, "the end");
+    },
+  );
 
   await t.step("a program that cannot be started, and a command that is missing, are told", async () => {
     const sessionId = await runner.startSession({ agentId: "terminal", command: ["/no/such/program"] });
