@@ -28,6 +28,9 @@ export class SessionView {
     return module;
   });
 
+  /** Whether the session's ports are shown although none is open. */
+  readonly isPortsOpen = signal(false);
+
   /** Of a session that is a terminal: whether its timeline is shown in the terminal's place. */
   readonly isTimelineWanted = signal(false);
   readonly mainTerminal = new LazyModule(async () => {

@@ -17,7 +17,7 @@ import { DemoTag } from "./session_row.tsx";
 
 /** @param othersWaiting how many other sessions wait for a person */
 export function SessionHeader({ othersWaiting }: { othersWaiting: number }): JSX.Element {
-  const { store, isTerminalOpen } = useSession();
+  const { store, isPortsOpen, isTerminalOpen } = useSession();
   const isRenaming = useSignal(false);
   const isDeleting = useSignal(false);
   const problem = useSignal<string | null>(null);
@@ -107,6 +107,11 @@ export function SessionHeader({ othersWaiting }: { othersWaiting: number }): JSX
         {hasEnded && info?.isResumable && (
           <button type="button" onClick={() => act("resume")}>
             <Icon name="execute" />Resume
+          </button>
+        )}
+        {info?.runnerId && (
+          <button type="button" onClick={() => isPortsOpen.value = true}>
+            <Icon name="fetch" />Ports
           </button>
         )}
         {(["markdown", "jsonl"] as const).map((format) => (

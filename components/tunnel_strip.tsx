@@ -15,7 +15,7 @@ const SANDBOX = "allow-scripts allow-same-origin allow-forms allow-modals allow-
 const SANDBOX_PATH = "allow-scripts allow-forms allow-modals allow-popups allow-downloads";
 
 export function TunnelStrip(): JSX.Element | null {
-  const { store } = useSession();
+  const { store, isPortsOpen } = useSession();
   const tunnels = useSignal<TunnelInfo[]>([]);
   const dismissed = useSignal<readonly number[]>([]);
   const preview = useSignal<{ url: string; tunnel: TunnelInfo } | null>(null);
@@ -81,53 +81,62 @@ export function TunnelStrip(): JSX.Element | null {
           </button>
         </section>
       ))}
-      <details class="strip tunnels">
-        <summary>
-          <span>Ports{tunnels.value.length > 0 && ` (${tunnels.value.length})`}</span>
-        </summary>
-        <ul class="tunnel-list">
-          {tunnels.value.map((tunnel) => (
-            <li key={tunnel.tunnelId}>
-              <p>
-                <strong>{tunnel.name}</strong> port {tunnel.port}
-                {!tunnel.isConnected && <span class="quiet">(runner offline)</span>}
-              </p>
-              {openings(tunnel.port)}
-              <button
-                type="button"
-                class="button is-quiet"
-                onClick={() => attempt(() => closeTunnel(tunnel.tunnelId)).then(load)}
-              >
-                Close
-              </button>
-              <TunnelDetails tunnel={tunnel} onChange={load} />
-            </li>
-          ))}
-        </ul>
-        <form
-          class="tunnel-form"
-          onSubmit={(event) => {
-            event.preventDefault();
-            void attempt(async () => {
-              await exposePort({ runnerId, port: Number(port.value), sessionId: store.sessionId });
-              port.value = "";
-            }).then(load);
-          }}
+      {(isPortsOpen.value || tunnels.value.length > 0) && (
+        <details
+          class="strip tunnels"
+          open={isPortsOpen.value}
+          onToggle={(event) => isPortsOpen.value = event.currentTarget.open}
         >
-          <label>
-            Port{" "}
-            <input
-              type="number"
-              min="1"
-              max="65535"
-              required
-              value={port.value}
-              onInput={(event) => port.value = event.currentTarget.value}
-            />
-          </label>
-          <button type="submit" class="button">Expose</button>
-        </form>
-      </details>
+          <summary>
+            <Icon name="fetch" />
+            <span>Ports{tunnels.value.length > 0 && ` (${tunnels.value.length})`}</span>
+            <Icon name="chevron" />
+          </summary>
+          <ul class="tunnel-list">
+            {tunnels.value.map((tunnel) => (
+              <li key={tunnel.tunnelId}>
+                <p>
+                  <strong>{tunnel.name}</strong> port {tunnel.port}
+                  {!tunnel.isConnected && <span class="quiet">(runner offline)</span>}
+                </p>
+                {openings(tunnel.port)}
+                <button
+                  type="button"
+                  class="button is-quiet"
+                  onClick={() => attempt(() => closeTunnel(tunnel.tunnelId)).then(load)}
+                >
+                  Close
+                </button>
+                <TunnelDetails tunnel={tunnel} onChange={load} />
+              </li>
+            ))}
+          </ul>
+          <form
+            class="tunnel-form"
+            onSubmit={(event) => {
+              event.preventDefault();
+              void attempt(async () => {
+                await exposePort({ runnerId, port: Number(port.value), sessionId: store.sessionId });
+                port.value = "";
+              }).then(load);
+            }}
+          >
+            <label>
+              Port{" "}
+              <input
+                class="field"
+                type="number"
+                min="1"
+                max="65535"
+                required
+                value={port.value}
+                onInput={(event) => port.value = event.currentTarget.value}
+              />
+            </label>
+            <button type="submit" class="button">Expose</button>
+          </form>
+        </details>
+      )}
       {problem.value && <p class="problem" role="alert">{problem.value}</p>}
       {preview.value && (
         <aside class="tunnel-preview" aria-label={`Preview of ${preview.value.tunnel.name}`}>

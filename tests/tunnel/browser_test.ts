@@ -102,7 +102,7 @@ Deno.test("tunnel - in a browser", async (t) => {
       await hub.api("POST", "/api/tunnels", { runnerId: runner.runnerId, port: local.port, sessionId });
       const page = await context.newPage();
       await page.goto(`${hub.url}/session/${sessionId}`);
-      await page.getByText(/^Ports/).click();
+      await page.locator(".tunnels > summary").click();
       await page.getByRole("button", { name: "Preview" }).first().click();
       const frame = page.frameLocator(".tunnel-preview iframe");
       await frame.locator("iframe").waitFor({ state: "attached", timeout: 20_000 });
