@@ -131,6 +131,15 @@ export class Sessions implements AsyncDisposable {
         },
       },
       {
+        name: "session, its ports",
+        open: async (page) => {
+          await openSession(page);
+          await page.getByLabel("Session menu").click();
+          await page.getByRole("button", { name: "Ports" }).click();
+          await page.getByRole("button", { name: "Expose" }).waitFor();
+        },
+      },
+      {
         name: "session, offline",
         open: async (page) => {
           await page.goto(site.urlOf(working!));
