@@ -306,7 +306,11 @@ export class RunnerCommands {
     const info = (await this.#options.listAgents()).find((agent) => agent.id === agentId);
     const takesCommand = agentId === "custom" || agentId === terminalAgentId;
     if (takesCommand ? command.agent.command === undefined : info === undefined) {
-      throw new Rejection(takesCommand ? "its command line is missing" : `this runner has no agent "${agentId}"`);
+      throw new Rejection(
+        takesCommand
+          ? `agent "${agentId}" needs a command line: its program and arguments`
+          : `this runner has no agent "${agentId}"`,
+      );
     }
     if (info && !info.available) {
       throw new Rejection(`${info.name} cannot be started here: ${info.missing ?? "missing"}`);

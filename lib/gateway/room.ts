@@ -69,6 +69,8 @@ export class Room implements Flushable {
   #sentMs = 0;
   #holdMs = 0;
   #statusTimer: ReturnType<typeof setTimeout> | undefined;
+  /** What lists show is being read: a change that is told meanwhile may not be in it, so it is read once more. */
+  #statusRead: "none" | "reading" | "stale" = "none";
   #drainTimer: ReturnType<typeof setInterval> | undefined;
 
   private constructor(ctx: GatewayContext, userId: string, sessionId: string) {
@@ -118,6 +120,10 @@ export class Room implements Flushable {
 
   /** Tells the viewers soon what lists show of the session now. */
   refreshStatus(): void {
+    if (this.#statusRead !== "none") {
+      this.#statusRead = "stale";
+      return;
+    }
     this.#statusTimer ??= setTimeout(() => this.#sendStatus(), STATUS_MS);
   }
 
@@ -251,13 +257,16 @@ export class Room implements Flushable {
   }
 
   async #sendStatus(): Promise<void> {
+    this.#statusTimer = undefined;
+    this.#statusRead = "reading";
     try {
       const session = await this.#ctx.store.sessions.info(this.userId, this.sessionId);
       if (session !== null) this.#broadcast({ type: "session_status", session });
     } catch (error) {
       this.#ctx.log.warn("status_failed", { sessionId: this.sessionId, error: errorText(error) });
-    } finally {
-      this.#statusTimer = undefined;
     }
+    const isStale = (this.#statusRead as string) === "stale";
+    this.#statusRead = "none";
+    if (isStale && this.#seats.size > 0) this.refreshStatus();
   }
 }
