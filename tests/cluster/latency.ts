@@ -28,7 +28,8 @@ export class LatencyProbe implements AsyncDisposable {
   static async open(hub: HubAddress, sessionId: string): Promise<LatencyProbe> {
     const peer = await Peer.open(hub, "viewer", { cookie: hub.person.cookie, origin: hub.url }, PROTOCOL_VERSION);
     peer.send({ type: "switch_session", sessionId, generation: 1 });
-    await peer.next("connected");
+    // What is said before the content has come may be part of it, and would not come as an event.
+    await peer.next("snapshot");
     return new LatencyProbe(peer);
   }
 
