@@ -31,6 +31,8 @@ Deno.test("a change that is told while the session's status is being read is rea
   await using viewer = await Peer.open(hub, "viewer", "ann");
   viewer.send({ type: "switch_session", sessionId: "s1", generation: 1 });
   await viewer.next("snapshot");
+  // The viewer's own arrival is told, too; nothing but the host's going is to be told from here on.
+  await viewer.next("session_status", ({ session }) => session.viewerCount === 1);
 
   const reached = Promise.withResolvers<void>();
   const release = Promise.withResolvers<void>();
