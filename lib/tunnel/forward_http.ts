@@ -20,14 +20,12 @@ export interface Forwarding {
 const bodiless: ReadonlySet<number> = new Set([101, 204, 205, 304]);
 
 /** Passes a request on and answers with what the local server says. Never rejects: what goes wrong is a 4xx or 502 page. */
-export async function forwardHttp(forwarding: Forwarding): Promise<Response> {
-  const { passing } = forwarding;
-  const response = await answerOf(forwarding);
-  if (response.body === null) passing.done(response.status);
-  return response;
-}
-
-async function answerOf({ req, row, target, passage, passing, links }: Forwarding): Promise<Response> {
+export async function forwardHttp({ req, row, target, passage, passing, links }: Forwarding): Promise<Response> {
+  // A page of the hub's own is all there is to say: the request is over, and its place free for the next one.
+  const over = (page: Response) => {
+    passing.done(page.status);
+    return page;
+  };
   let stream: LinkStream;
   try {
     if (!isMethod(req.method)) throw new RequestRefusal("this method cannot go through a tunnel");
@@ -41,8 +39,11 @@ async function answerOf({ req, row, target, passage, passing, links }: Forwardin
       headers: requestHeaders(req, passage),
     });
   } catch (error) {
-    if (error instanceof RequestRefusal) return plainPage(400, "This request cannot be passed on", error.message);
-    return failure(error, row);
+    return over(
+      error instanceof RequestRefusal
+        ? plainPage(400, "This request cannot be passed on", error.message)
+        : failure(error, row),
+    );
   }
   const abort = () => stream.reset("cancelled");
   if (passing.cut.aborted) abort();
@@ -55,17 +56,18 @@ async function answerOf({ req, row, target, passage, passing, links }: Forwardin
   } catch (error) {
     upload.stop();
     stream.reset("cancelled");
-    return failure(error, row);
+    return over(failure(error, row));
   }
   const { status, headers } = first.head;
   if (status < 200) {
     stream.reset("protocol_error");
-    return plainPage(502, "The local server changed the protocol", "it answered a plain request with an upgrade");
+    return over(plainPage(502, "The local server changed the protocol", "it answered a plain request with an upgrade"));
   }
   const init: ResponseInit = { status, headers: answerHeaders(headers, passage) };
   if (req.method === "HEAD" || bodiless.has(status)) {
     upload.stop();
     await finish(stream);
+    passing.done(status);
     return new Response(null, init);
   }
   const length = headers.find(([name]) => name === "content-length")?.[1];

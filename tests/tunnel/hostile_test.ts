@@ -297,6 +297,18 @@ Deno.test("tunnel - hostile", async (t) => {
     assert.deepEqual(statuses, [200, 200, 503, 503]);
   });
 
+  await t.step("requests that cannot be answered free their places", async () => {
+    const { port } = (() => {
+      using listener = Deno.listen({ hostname: "127.0.0.1", port: 0 });
+      return listener.addr;
+    })();
+    const client = await rig.expose(port, { bounds: { connections: 1 } });
+    for (let i = 0; i < 3; i++) assert.equal((await client.ask("GET", `/${i}`)).status, 502);
+    const refused = await client.ask("GET", "/", { headers: { "content-length": "1" }, body: "x" });
+    assert.equal(refused.status, 400);
+    assert.equal((await client.ask("GET", "/last")).status, 502);
+  });
+
   await t.step("a client that does not read holds nobody else up, and no memory", async () => {
     const chunk = new Uint8Array(64 * 1024);
     await using big = localServer(() =>
