@@ -32,12 +32,13 @@ async function findSystemBrowser(): Promise<string | null> {
   return null;
 }
 
-/** Starts a browser; close it when done. */
-export async function launchBrowser(): Promise<Browser> {
+/** Starts a browser, with further flags of Chromium where they are given; close it when done. */
+export async function launchBrowser(flags: readonly string[] = []): Promise<Browser> {
+  const args = [...FLAGS, ...flags];
   const system = await findSystemBrowser();
-  if (system !== null) return await chromium.launch({ executablePath: system, args: FLAGS });
+  if (system !== null) return await chromium.launch({ executablePath: system, args });
   // Not with the package's own flags: they turn off what the tests look at, such as the same-origin policy.
-  return await chromium.launch({ ...await unpackBrowser(), args: FLAGS });
+  return await chromium.launch({ ...await unpackBrowser(), args });
 }
 
 /** Unpacks the Chromium that npm carries, with the libraries and fonts that this machine lacks. */

@@ -1,9 +1,6 @@
-/** Tunnels in a real Chromium: going in, what applications need, and what a hostile page must not get. */
+/** Tunnels in a real Chromium: going in, and what a hostile page must not get. */
 import assert from "node:assert/strict";
-import { join } from "node:path";
 import { launchBrowser, type Page } from "../browser/browser.ts";
-import { Child } from "../support/child.ts";
-import { root } from "../support/hub.ts";
 import { localServer, startRig } from "./support.ts";
 
 /** A page that tries everything against the hub and writes what it got into its title. */
@@ -107,56 +104,6 @@ Deno.test("tunnel - in a browser", async (t) => {
       const frame = page.frameLocator(".tunnel-preview iframe");
       await frame.locator("iframe").waitFor({ state: "attached", timeout: 20_000 });
       await page.close();
-    });
-
-    const vite = join(root, ".cache/vite-app/node_modules/vite/bin/vite.js");
-    const hasVite = await Deno.stat(vite).then(() => true, () => false);
-    if (!hasVite) console.log("VITE LEFT OUT: install vite@7 into .cache/vite-app to run it");
-    await t.step({
-      name: "a Vite development server, with hot updates of a module",
-      ignore: !hasVite,
-      async fn() {
-        // Below the folder that vite is in, so that it resolves its own client.
-        const app = await Deno.makeTempDir({ dir: join(root, ".cache/vite-app"), prefix: "app-" });
-        try {
-          const write = (text: string) =>
-            Deno.writeTextFile(
-              join(app, "main.js"),
-              `document.querySelector("p").textContent = ${JSON.stringify(text)};\n` +
-                `window.loads = (window.loads ?? 0) + 1;\nif (import.meta.hot) import.meta.hot.accept();\n`,
-            );
-          await Deno.writeTextFile(
-            join(app, "index.html"),
-            '<!doctype html><p></p><script type="module" src="/main.js"></script>',
-          );
-          await write("first");
-          await using server = new Child({
-            args: ["run", "-A", vite, "--host", "127.0.0.1", "--port", "0", app],
-            cwd: app,
-            env: { NO_COLOR: "1" },
-            logPath: join(app, "vite.log"),
-          });
-          const [, port = ""] = await server.line(/127\.0\.0\.1:(\d+)/, "vite's port");
-          const { tunnel } = await hub.api("POST", "/api/tunnels", { runnerId: runner.runnerId, port: Number(port) });
-          const page = await context.newPage();
-          const errors: string[] = [];
-          page.on("pageerror", (error) => errors.push(error.message));
-          const connected = page.waitForEvent("console", {
-            predicate: (message) => message.text().includes("[vite] connected"),
-            timeout: 30_000,
-          });
-          await page.goto(`${hub.url}/tunnel/${tunnel.tunnelId}`);
-          await page.getByText("first").waitFor({ timeout: 30_000 });
-          await connected;
-          await write("second");
-          await page.getByText("second").waitFor({ timeout: 30_000 });
-          assert.equal(await page.evaluate("window.loads"), 2, "updated in place, not reloaded");
-          assert.deepEqual(errors, []);
-          await page.close();
-        } finally {
-          await Deno.remove(app, { recursive: true });
-        }
-      },
     });
   } finally {
     await browser.close();

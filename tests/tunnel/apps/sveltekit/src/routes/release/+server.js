@@ -1,0 +1,4 @@
+export function POST() {
+  globalThis.release();
+  return new Response(null, { status: 204 });
+}
