@@ -13,14 +13,22 @@ export interface LiveList<T> {
   dispose(): void;
 }
 
+/** The list of sessions, and what its socket tells beside it. */
+export interface LiveSessions extends LiveList<SessionInfo> {
+  /** Changes whenever the user's tunnels may have changed: read them again then. */
+  tunnelChanges: ReadonlySignal<number>;
+}
+
 /** Sessions by id, from `/ws/hub`. */
-export function liveSessions(): LiveList<SessionInfo> {
+export function liveSessions(): LiveSessions {
   const items = signal<ReadonlyMap<string, SessionInfo> | null>(null);
   const state = signal<SocketState>({ kind: "connecting" });
+  const tunnelChanges = signal(0);
   let socket: LiveSocket<typeof hubServer> | null = null;
   return {
     items,
     state,
+    tunnelChanges,
     start() {
       socket ??= new LiveSocket({
         url: hubSocketUrl("/ws/hub"),
@@ -28,6 +36,8 @@ export function liveSessions(): LiveList<SessionInfo> {
         probe: probeHub,
         onState: (next) => state.value = next,
         onMessage(message) {
+          // A full list comes after every break, in which hints were missed.
+          if (message.type === "sessions" || message.type === "tunnels_changed") tunnelChanges.value++;
           if (message.type === "sessions") items.value = byKey(message.sessions, (session) => session.sessionId);
           else if (message.type === "session_removed") change(items, (map) => map.delete(message.sessionId));
           else if (message.type === "session_added" || message.type === "session_status") {

@@ -1,4 +1,4 @@
-/** `/ws/hub`: the live list of a user's sessions. A full list on connect, then changes. */
+/** `/ws/hub`: the live list of a user's sessions. A full list on connect, then changes; and the hint that tunnels changed. */
 import * as z from "zod";
 import { ErrorMessage, GoingAway, Id, Ping, Pong, SessionInfo } from "./shared.ts";
 
@@ -9,6 +9,8 @@ export const hubServer = {
   session_added: z.object({ type: z.literal("session_added"), session: SessionInfo }),
   session_removed: z.object({ type: z.literal("session_removed"), sessionId: Id }),
   session_status: z.object({ type: z.literal("session_status"), session: SessionInfo }),
+  /** What `GET /api/tunnels` answers has changed. */
+  tunnels_changed: z.object({ type: z.literal("tunnels_changed") }),
   going_away: GoingAway,
   error: ErrorMessage,
   ping: Ping,

@@ -20,15 +20,20 @@ export const tunnelLimits = {
   /** Requests and sockets open at once on one tunnel (per isolate of the hub) unless its owner says otherwise. */
   connections: 256,
   maxConnections: 512,
+  minBytesPerS: 1_000,
+  maxBytesPerS: 10_000_000_000,
   /** Head of a local server's answer. */
   headBytes: 128 * KiB,
   /** One WebSocket message. */
   messageBytes: 32 * MiB,
   /** Bytes of WebSocket messages that a side keeps for a slow other side before it closes the socket (1008). */
   socketBacklogBytes: 64 * MiB,
-  /** Requests that the access log of a tunnel remembers, per isolate, and characters of a path in it. */
+  /** The access log, per isolate: requests that are over, requests under way, and characters of their parts. One KV value. */
   logEntries: 100,
+  logOpenEntries: 16,
+  logMethodChars: 16,
   logPathChars: 256,
+  logWhoChars: 64,
   /** How long a ticket may wait to be used. */
   ticketMs: 60_000,
   /** How long a browser stays admitted to a tunnel. */
@@ -48,11 +53,14 @@ const PortNumber = z.number({ error: "must be a port number" }).int("must be a w
 /** A host beside loopback that a runner's owner may allow: a name or an address, nothing else. */
 export const TunnelHost = z.string().max(253).regex(/^[A-Za-z0-9.:-]+$/, "must be a host name or an IP address");
 
-/** What one browser or one link may do at once. */
+/** What a tunnel carries at most. */
 export const TunnelBounds = z.object({
-  connections: z.number().int().min(1).max(tunnelLimits.maxConnections),
+  connections: z.number({ error: "must be a number" }).int("must be a whole number").min(1, "must be at least 1")
+    .max(tunnelLimits.maxConnections, `must be at most ${tunnelLimits.maxConnections}`),
   /** Bytes per second, both directions together, per isolate. Null: as fast as it goes. */
-  bytesPerS: z.number().int().min(1_024).max(10_000_000_000).nullable(),
+  bytesPerS: z.number({ error: "must be a number of bytes" }).int("must be a whole number of bytes")
+    .min(tunnelLimits.minBytesPerS, `must be at least ${tunnelLimits.minBytesPerS} bytes a second`)
+    .max(tunnelLimits.maxBytesPerS, `must be at most ${tunnelLimits.maxBytesPerS} bytes a second`).nullable(),
 });
 export type TunnelBounds = z.infer<typeof TunnelBounds>;
 
@@ -111,15 +119,16 @@ export type TunnelInfo = z.infer<typeof TunnelInfo>;
 /** One line of a tunnel's access log. */
 export const AccessEntry = z.object({
   at: TimeMs,
-  method: z.string().max(32),
+  method: z.string().max(tunnelLimits.logMethodChars),
   path: z.string().max(tunnelLimits.logPathChars),
-  /** 101 for a WebSocket; 0: the client went away first. */
-  status: z.number().int().min(0).max(999),
+  /** 101 for a WebSocket; 499: the client went away first; null: under way. */
+  status: z.number().int().min(0).max(999).nullable(),
   /** Bytes of bodies, both ways. */
   bytes: z.number().int().nonnegative(),
-  ms: z.number().int().nonnegative(),
+  /** Null: under way. */
+  ms: z.number().int().nonnegative().nullable(),
   /** "owner", or the name of a share link. */
-  who: z.string().max(limits.titleChars),
+  who: z.string().max(tunnelLimits.logWhoChars),
 });
 export type AccessEntry = z.infer<typeof AccessEntry>;
 

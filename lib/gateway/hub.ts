@@ -7,6 +7,7 @@ export const acceptHub = acceptList<SessionInfo>({
   namespace: "hub",
   schemas: hubClient,
   hinted: (message) => message.type === "session_changed" ? message.sessionId : null,
+  passedOn: (message) => message.type === "tunnels_changed" ? message : null,
   idOf: (session) => session.sessionId,
   readAll: (ctx, userId) => ctx.store.sessions.list(userId),
   readOne: (ctx, userId, sessionId) => ctx.store.sessions.info(userId, sessionId),

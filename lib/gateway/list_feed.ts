@@ -20,6 +20,8 @@ export interface ListKind<Item> {
   schemas: MessageSchemas;
   /** The id that a hint names, when it is about this list. */
   hinted(message: UserTopicMessage): string | null;
+  /** The message that tells the browser of a hint that is not about this list but goes with it; absent: there is none. */
+  passedOn?(message: UserTopicMessage): object | null;
   idOf(item: Item): string;
   readAll(ctx: GatewayContext, userId: string): Promise<Item[]>;
   readOne(ctx: GatewayContext, userId: string, id: string): Promise<Item | null>;
@@ -93,6 +95,8 @@ class ListFeed<Item> {
   }
 
   #hint(message: UserTopicMessage): void {
+    const passedOn = this.#kind.passedOn?.(message) ?? null;
+    if (passedOn !== null) this.#connection?.send(passedOn);
     const id = this.#kind.hinted(message);
     if (message.type === "mesh_gap") this.#isStale = true;
     else if (id === null) return;

@@ -45,6 +45,8 @@ export type UserTopicMessage =
   | { type: "session_changed"; sessionId: string }
   | { type: "runner_changed"; runnerId: string }
   | { type: "credential_revoked"; kind: "session" | "key"; id: string }
+  /** A tunnel of the user was opened, changed, shared or closed. */
+  | { type: "tunnels_changed" }
   | MeshGap;
 
 /** What the isolate that holds a session's host knows beyond KV: answer to the call `session_live`. Null: it has no such host. */

@@ -3,7 +3,9 @@ import type { UserTopicMessage } from "@/lib/gateway/topics.ts";
 import type { Mesh } from "@/lib/mesh/types.ts";
 import type { Principal } from "@/lib/principal.ts";
 import { Budget } from "@/lib/rate_limit.ts";
-import { type AccessEntry, tunnelLimits } from "@/protocol/tunnel.ts";
+import type { AccessEntry } from "@/protocol/tunnel.ts";
+import { AccessLog } from "./access_log.ts";
+import { Pacer } from "./pacer.ts";
 import type { GrantRow, TunnelRow } from "./rows.ts";
 import type { TunnelStore } from "./store.ts";
 
@@ -42,16 +44,18 @@ export class LiveTunnel {
   readonly #grants = new Map<string, GrantRow>();
   readonly #passing = new Map<Passing, AbortController>();
   readonly #attempts = new Budget(ATTEMPTS.burst, ATTEMPTS.perSecond, performance.now());
-  #budget: Budget | null = null;
+  readonly #log: AccessLog;
+  #pacer: Pacer | null = null;
   #row: TunnelRow;
-  #log: AccessEntry[] = [];
-  #isLogChanged = false;
   #generation = 0;
+  /** Counts what may have ended admissions. */
+  #revocations = 0;
   #usedMs = performance.now();
   #isOver = false;
 
-  private constructor(row: TunnelRow, options: LiveTunnelOptions) {
+  private constructor(row: TunnelRow, log: AccessLog, options: LiveTunnelOptions) {
     this.#options = options;
+    this.#log = log;
     this.#row = row;
     this.#tunnelId = row.tunnelId;
     this.#applyBounds();
@@ -59,9 +63,11 @@ export class LiveTunnel {
 
   /** Null: there is no such tunnel. */
   static async open(tunnelId: string, options: LiveTunnelOptions): Promise<LiveTunnel | null> {
-    const row = await options.store.get(tunnelId);
+    const { store, mesh } = options;
+    const row = await store.get(tunnelId);
     if (row === null) return null;
-    const live = new LiveTunnel(row, options);
+    // What this isolate logged before it put the tunnel aside.
+    const live = new LiveTunnel(row, new AccessLog(await store.logOf(tunnelId, mesh.isolateId)), options);
     await live.#follow();
     return live.#isOver ? null : live;
   }
@@ -83,6 +89,7 @@ export class LiveTunnel {
       const message = payload as UserTopicMessage;
       if (message.type === "mesh_gap") return void this.#reload();
       if (message.type !== "credential_revoked") return;
+      this.#revocations++;
       this.#forget((grant) => grant.credential?.kind === message.kind && grant.credential.id === message.id);
     });
     this.#subscriptions.push(changed, user);
@@ -91,11 +98,21 @@ export class LiveTunnel {
     await this.#reload();
   }
 
+  /** Reads again what may have changed. What cannot be read may not pass: it is opened anew when it is asked for again. */
   async #reload(): Promise<void> {
     const generation = ++this.#generation;
-    const { store } = this.#options;
-    const row = await store.get(this.#tunnelId).catch(() => null);
-    if (generation !== this.#generation || this.#isOver) return;
+    this.#revocations++;
+    try {
+      await this.#read(() => generation !== this.#generation || this.#isOver);
+    } catch {
+      if (generation === this.#generation) this.#end();
+    }
+  }
+
+  async #read(isPast: () => boolean): Promise<void> {
+    const { store, isValid } = this.#options;
+    const row = await store.get(this.#tunnelId);
+    if (isPast()) return;
     if (row === null) return this.#end();
     this.#row = row;
     this.#applyBounds();
@@ -106,14 +123,15 @@ export class LiveTunnel {
       if (credential !== null) credentials.set(`${credential.kind} ${credential.id}`, credential);
     }
     for (const credential of credentials.values()) {
-      if (await this.#options.isValid(credential)) continue;
+      if (await isValid(credential)) continue;
       this.#forget((grant) => grant.credential?.kind === credential.kind && grant.credential.id === credential.id);
     }
   }
 
   #applyBounds(): void {
     const { bytesPerS } = this.#row.bounds;
-    this.#budget = bytesPerS === null ? null : new Budget(bytesPerS, bytesPerS, performance.now());
+    if (this.#pacer?.bytesPerS === bytesPerS) return;
+    this.#pacer = bytesPerS === null ? null : new Pacer(bytesPerS, performance.now());
   }
 
   /** The admission that a cookie stands for; null when it stands for none (any more). */
@@ -125,16 +143,24 @@ export class LiveTunnel {
       return null;
     }
     if (!/^[0-9A-Za-z]{43}$/.test(secret)) return null;
+    for (;;) {
+      const revocations = this.#revocations;
+      const grant = await this.#readGrant(secret);
+      if (grant === null || this.#isOver) return null;
+      // What was revoked while it was read may be in it: it must be read again, for nobody would cut it later.
+      if (revocations !== this.#revocations) continue;
+      if (this.#grants.size >= GRANTS_REMEMBERED) this.#grants.clear();
+      this.#grants.set(secret, grant);
+      return grant;
+    }
+  }
+
+  async #readGrant(secret: string): Promise<GrantRow | null> {
     const { store, isValid } = this.#options;
-    const generation = this.#generation;
     const grant = await store.grantOf(this.#tunnelId, secret);
     if (grant === null) return null;
     if (grant.credential !== null && !await isValid(grant.credential)) return null;
     if (grant.shareId !== null && await store.share(this.#tunnelId, grant.shareId) === null) return null;
-    if (generation === this.#generation && !this.#isOver) {
-      if (this.#grants.size >= GRANTS_REMEMBERED) this.#grants.clear();
-      this.#grants.set(secret, grant);
-    }
     return grant;
   }
 
@@ -143,65 +169,37 @@ export class LiveTunnel {
     return this.#attempts.take(1, performance.now()) === 0;
   }
 
-  /** Lets one request or socket pass. Null: as many as may are under way. */
-  admit(grant: GrantRow, method: string, target: string): Passing | null {
-    this.#usedMs = performance.now();
-    if (this.#passing.size >= this.#row.bounds.connections) return null;
+  /** Lets one request or socket pass. `busy`: as many as may are under way. `over`: it was closed meanwhile. */
+  admit(grant: GrantRow, method: string, target: string): Passing | "busy" | "over" {
+    if (this.isOver) return "over";
+    const nowMs = this.#usedMs = performance.now();
+    const line = this.#log.begin(method, target, grant.who, nowMs);
+    if (this.#passing.size >= this.#row.bounds.connections) {
+      this.#log.end(line, 503, nowMs);
+      return "busy";
+    }
     const aborted = new AbortController();
-    const at = Date.now();
-    const startMs = performance.now();
-    let bytes = 0;
     const passing: Passing = {
       grant,
       cut: aborted.signal,
       pace: (count) => {
-        bytes += count;
-        const waitMs = this.#budget?.take(count, performance.now()) ?? 0;
-        return waitMs === 0 ? null : this.#untilCredit(count, waitMs, aborted.signal);
+        line.bytes += count;
+        const waitMs = this.#pacer?.take(count, performance.now()) ?? 0;
+        return waitMs === 0 ? null : pause(waitMs, aborted.signal);
       },
       done: (status) => {
         if (!this.#passing.delete(passing)) return;
         this.#usedMs = performance.now();
-        this.#record({
-          at,
-          method,
-          path: target.slice(0, tunnelLimits.logPathChars),
-          status,
-          bytes,
-          ms: Math.round(performance.now() - startMs),
-          who: grant.who,
-        });
+        this.#log.end(line, status, this.#usedMs);
       },
     };
     this.#passing.set(passing, aborted);
     return passing;
   }
 
-  /** Waits for credit, then takes it. */
-  async #untilCredit(count: number, firstMs: number, cut: AbortSignal): Promise<void> {
-    for (let waitMs = firstMs; waitMs > 0 && !cut.aborted;) {
-      await new Promise<void>((resolve) => {
-        const timer = setTimeout(resolve, waitMs);
-        cut.addEventListener("abort", () => {
-          clearTimeout(timer);
-          resolve();
-        }, { once: true });
-      });
-      waitMs = this.#budget?.take(count, performance.now()) ?? 0;
-    }
-  }
-
-  #record(entry: AccessEntry): void {
-    if (this.#log.length >= tunnelLimits.logEntries) this.#log.shift();
-    this.#log.push(entry);
-    this.#isLogChanged = true;
-  }
-
-  /** The newest requests, when there are some that were not taken yet. */
+  /** The access log of this isolate, when it is another than the last time. */
   takeLog(): readonly AccessEntry[] | null {
-    if (!this.#isLogChanged || this.#isOver) return null;
-    this.#isLogChanged = false;
-    return [...this.#log];
+    return this.#isOver ? null : this.#log.take(performance.now());
   }
 
   /** Forgets admissions and cuts what is under way by them. */
@@ -233,4 +231,18 @@ export class LiveTunnel {
   [Symbol.dispose](): void {
     this.#end();
   }
+}
+
+/** Waits so long, or until it is cut. */
+function pause(ms: number, cut: AbortSignal): Promise<void> {
+  if (cut.aborted) return Promise.resolve();
+  return new Promise((resolve) => {
+    const end = () => {
+      clearTimeout(timer);
+      cut.removeEventListener("abort", end);
+      resolve();
+    };
+    const timer = setTimeout(end, ms);
+    cut.addEventListener("abort", end);
+  });
 }

@@ -76,7 +76,7 @@ export async function openTunnel(ctx: GatewayContext, principal: Principal, aske
     throw new GatewayError("conflict", `runner "${runner.name}" refuses: ${answer.error ?? "no reason given"}`, "port");
   }
   await store.put(row);
-  ctx.tunnels.changed(row.tunnelId);
+  ctx.tunnels.changed(row);
   return row;
 }
 
@@ -126,7 +126,7 @@ export async function patchTunnel(
   const row = await requireTunnel(ctx, principal, tunnelId);
   const next = { ...row, name: patch.name ?? row.name, bounds: { ...row.bounds, ...patch.bounds } };
   await ctx.tunnels.store.put(next);
-  ctx.tunnels.changed(tunnelId);
+  ctx.tunnels.changed(next);
   return next;
 }
 
@@ -134,21 +134,22 @@ export async function patchTunnel(
 export async function closeTunnel(ctx: GatewayContext, principal: Principal, tunnelId: string): Promise<void> {
   const row = await requireTunnel(ctx, principal, tunnelId);
   await ctx.tunnels.store.delete(principal.userId, tunnelId);
-  ctx.tunnels.changed(tunnelId);
+  ctx.tunnels.changed(row);
   // Without its row nothing leads to the port any more; a runner that is offline forgets it when it is asked again.
   await askRunner(ctx, principal, row.runnerId, { type: "unexpose_port", tunnelId })
     .catch((error) => ctx.log.info("unexpose_not_delivered", { tunnelId, error: errorText(error) }));
 }
 
-/** A URL that lets this user's browser in, once, within a minute. Throws `not_found`, `conflict` (it has no origin there). */
+/** A URL that lets this user's browser in, once, within a minute, and leads it to the path `next`. Throws `not_found`, `conflict` (it has no origin there). */
 export async function enterTunnel(
   ctx: GatewayContext,
   principal: Principal,
   tunnelId: string,
   hubHost: string,
+  next?: string,
 ): Promise<string> {
   const row = await requireTunnel(ctx, principal, tunnelId);
-  return await ctx.tunnels.entryUrl(row, principal.credential, hubHost) ?? noOrigin();
+  return await ctx.tunnels.entryUrl(row, principal.credential, hubHost, next) ?? noOrigin();
 }
 
 /** Makes a share link. The URL holds the secret and is not told again. Throws `not_found`, `conflict`. */
@@ -171,6 +172,7 @@ export async function shareTunnel(
     ttlMs: asked.ttlMs,
     ...(asked.password === undefined ? {} : { password: asked.password }),
   });
+  ctx.tunnels.changed(row);
   return { share: shareInfo(share), url: ctx.tunnels.shareUrl(row, secret, hubHost)! };
 }
 
@@ -181,17 +183,17 @@ export async function unshareTunnel(
   tunnelId: string,
   shareId: string,
 ): Promise<void> {
-  await requireTunnel(ctx, principal, tunnelId);
+  const row = await requireTunnel(ctx, principal, tunnelId);
   if (!await ctx.tunnels.store.deleteShare(tunnelId, shareId)) {
     throw new GatewayError("not_found", "there is no such share link", "shareId");
   }
-  ctx.tunnels.changed(tunnelId);
+  ctx.tunnels.changed(row);
 }
 
-/** The newest requests, newest first. Throws `not_found`. */
+/** Requests under way, then the newest that are over, newest first. Throws `not_found`. */
 export async function tunnelLog(ctx: GatewayContext, principal: Principal, tunnelId: string): Promise<AccessEntry[]> {
   await requireTunnel(ctx, principal, tunnelId);
-  return await ctx.tunnels.store.log(tunnelId);
+  return await ctx.tunnels.log(tunnelId);
 }
 
 function shareInfo({ shareId, name, createdAt, expiresAt, passwordHash }: ShareRow): ShareInfo {

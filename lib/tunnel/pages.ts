@@ -46,14 +46,16 @@ const status=document.querySelector("#status"),form=document.querySelector("form
 const fragment=new URLSearchParams(location.hash.slice(1));
 const secret={};
 for(const name of["ticket","share"])if(fragment.has(name))secret[name]=fragment.get(name);
-const next=fragment.get("next")??"/";
+const wanted=new URL("/",location.origin);
+try{wanted.href=new URL(fragment.get("next")??"/",location.origin).href}catch{}
+const next=wanted.origin===location.origin?wanted.href:"/";
 history.replaceState(null,"",location.pathname);
 async function enter(){
   status.textContent="Opening…";
   try{
     const answer=await fetch(location.pathname,{method:"POST",headers:{"content-type":"application/json","x-perch-framed":self===top?"0":"1"},
       body:JSON.stringify({...secret,...(field.value===""?{}:{password:field.value})})});
-    if(answer.ok){location.replace(next.startsWith("/")&&!next.startsWith("//")?next:"/");return}
+    if(answer.ok){location.replace(next);return}
     const {error}=await answer.json();
     form.hidden=!error.needsPassword;
     status.textContent=error.message;

@@ -134,11 +134,27 @@ export class TunnelStore {
     await this.#kv.set(keys.log(tunnelId, isolateId), entries, { expireIn: LOG_MS });
   }
 
-  /** The newest requests on all isolates, newest first. */
-  async log(tunnelId: string): Promise<AccessEntry[]> {
-    const entries: AccessEntry[] = [];
-    for await (const { value } of this.#kv.list<AccessEntry[]>({ prefix: keys.logs(tunnelId) })) entries.push(...value);
-    return entries.sort((a, b) => b.at - a.at).slice(0, tunnelLimits.logEntries);
+  /** What one isolate put last. */
+  async logOf(tunnelId: string, isolateId: string): Promise<AccessEntry[]> {
+    return (await this.#kv.get<AccessEntry[]>(keys.log(tunnelId, isolateId))).value ?? [];
+  }
+
+  /**
+   * Requests on all isolates, newest first: those under way, then the newest of those that are over. `isLive`: whether an
+   * isolate is there still; what was under way on another one is not any more.
+   */
+  async log(tunnelId: string, isLive: (isolateId: string) => boolean): Promise<AccessEntry[]> {
+    const open: AccessEntry[] = [];
+    const over: AccessEntry[] = [];
+    for await (const { key, value } of this.#kv.list<AccessEntry[]>({ prefix: keys.logs(tunnelId) })) {
+      const isThere = isLive(String(key.at(-1)));
+      for (const entry of value) {
+        if (entry.ms !== null) over.push(entry);
+        else if (isThere) open.push(entry);
+      }
+    }
+    const newest = (entries: AccessEntry[], count: number) => entries.sort((a, b) => b.at - a.at).slice(0, count);
+    return [...newest(open, tunnelLimits.logOpenEntries), ...newest(over, tunnelLimits.logEntries)];
   }
 
   #isOver(expiresAt: number | null): boolean {
