@@ -51,10 +51,10 @@ export async function serveHttp(
       await connection.write(request.head);
     }
     const local = connection;
-    const upload = { isDone: false };
-    const uploading = sendBody(stream, local, request.upload, () => isOver).then(() => upload.isDone = true);
+    const uploading = sendBody(stream, local, request.upload, () => isOver);
     // Failing to send is no reason to give up: the server may have answered without reading all of it.
-    uploading.catch(() => {});
+    const upload = { isSent: request.upload.kind === "none" };
+    const sending = uploading.then(() => upload.isSent = true, () => upload.isSent = false);
     const answer = kept ?? await local.reader.head(header.method);
     if (answer === null) throw new Http1Error("the local server ended the connection without an answer");
     const head = encodeHead({ status: answer.status, headers: endToEnd(answer.headers) });
@@ -68,10 +68,11 @@ export async function serveHttp(
     }
     isOver = true;
     stream.end();
-    if (answer.isReusable && upload.isDone) pool.giveBack(target, local);
-    else local.close();
+    if (!upload.isSent) local.close();
     // What is left of the request's body is taken and goes nowhere until the hub ends it.
-    await uploading.catch(() => {});
+    await sending;
+    if (upload.isSent && answer.isReusable) pool.giveBack(target, local);
+    else local.close();
   } catch (error) {
     isOver = true;
     connection?.close();
@@ -100,13 +101,15 @@ async function sendBody(
 ): Promise<void> {
   let left = upload.kind === "length" ? upload.bytes : upload.kind === "none" ? 0 : Infinity;
   let failure: unknown = null;
+  let isLeftOut = false;
   for (let bytes = await stream.read(); bytes !== null; bytes = await stream.read()) {
     if (bytes.byteLength > left) {
       stream.reset("protocol_error", "the request's body is longer than its Content-Length");
       throw new Http1Error("too long");
     }
     left -= bytes.byteLength;
-    if (isOver() || failure !== null || bytes.byteLength === 0) continue;
+    isLeftOut ||= isOver() && bytes.byteLength > 0;
+    if (isLeftOut || failure !== null || bytes.byteLength === 0) continue;
     try {
       if (upload.kind === "chunked") await connection.write(encoder.encode(`${bytes.byteLength.toString(16)}\r\n`));
       await connection.write(bytes);
@@ -116,7 +119,7 @@ async function sendBody(
       failure = error;
     }
   }
-  if (isOver()) throw new Http1Error("the answer came first");
+  if (isLeftOut) throw new Http1Error("the answer came first");
   if (failure !== null) throw failure;
   if (left > 0 && upload.kind === "length") {
     connection.close();
