@@ -133,4 +133,14 @@ export const app = new App<State>()
   .use(staticFiles())
   .fsRoutes();
 
+/**
+ * What a server that this program starts is given: tunnels are answered without the app around them, which costs more than they do.
+ * The app's first middleware does the same for servers that know nothing of it.
+ */
+export function withTunnels(
+  app: (req: Request, info: Deno.ServeHandlerInfo<Deno.NetAddr>) => Promise<Response>,
+): Deno.ServeHandler<Deno.NetAddr> {
+  return (req, info) => hub.tunnels.answer(req, info.remoteAddr) ?? app(req, info);
+}
+
 export { auth };
