@@ -36,6 +36,10 @@ export const metricTable = {
   },
   link_streams: { kind: "gauge", help: "Open streams of data links: terminals, tunnelled requests and sockets" },
   link_streams_refused: { kind: "counter", help: "Streams that runners opened, which is not theirs to do" },
+  link_grants_squeezed: {
+    kind: "counter",
+    help: "Grants of credit to runners that were cut short: what a link may hold unread was used up",
+  },
   link_frames_ignored: { kind: "counter", help: "Frames of data links whose stream does not exist (any more)" },
   live_sessions: { kind: "gauge", help: "Sessions whose host is connected" },
   live_runners: { kind: "gauge", help: "Runners that are connected" },

@@ -28,10 +28,11 @@ class LinkSocket implements LiveSocket {
   #state: "fresh" | "registering" | { lease: LinkLease; multiplexer: Multiplexer<StreamHeader> } | "closed" = "fresh";
   #lastHeardMs = performance.now();
   #lastPingMs = 0;
-  #counted: Pick<MultiplexerStats, "streams" | "refusedStreams" | "ignoredFrames"> = {
+  #counted: Pick<MultiplexerStats, "streams" | "refusedStreams" | "ignoredFrames" | "squeezedGrants"> = {
     streams: 0,
     refusedStreams: 0,
     ignoredFrames: 0,
+    squeezedGrants: 0,
   };
 
   constructor(ctx: GatewayContext, socket: WebSocket, principal: Principal) {
@@ -167,6 +168,7 @@ class LinkSocket implements LiveSocket {
     counters.move("link_streams", "", stats.streams - this.#counted.streams);
     counters.add("link_streams_refused", "", stats.refusedStreams - this.#counted.refusedStreams);
     counters.add("link_frames_ignored", "", stats.ignoredFrames - this.#counted.ignoredFrames);
+    counters.add("link_grants_squeezed", "", stats.squeezedGrants - this.#counted.squeezedGrants);
     this.#counted = stats;
   }
 

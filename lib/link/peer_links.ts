@@ -180,7 +180,7 @@ export class PeerLinks {
     };
     socket.onMessage = (message) => {
       link.lastHeardMs = performance.now();
-      link.multiplexer.receive(message);
+      link.multiplexer.receive(message, socket.lifetime);
     };
     socket.onClosed = (reason) => this.#drop(link, reason);
     return link;

@@ -16,6 +16,8 @@ const AVOID_MS = 30_000;
 export interface PeerSocket {
   readonly isolateId: string;
   readonly transport: LinkTransport;
+  /** Whether the bytes of a message are written over when `onMessage` returns. */
+  readonly lifetime: "kept" | "borrowed";
   /** Set by whoever takes the socket. */
   onMessage: ((message: Uint8Array) => void) | null;
   /** Called once, when it is closed. */
@@ -117,6 +119,7 @@ async function open(isolateId: string, url: string, ticket: string): Promise<Pee
 function wrap(isolateId: string, socket: WebSocket | ClientSocket): PeerSocket {
   const peer: PeerSocket = {
     isolateId,
+    lifetime: socket instanceof ClientSocket ? "borrowed" : "kept",
     transport: {
       send: (message) => {
         if (socket.readyState === WebSocket.OPEN) socket.send(message);

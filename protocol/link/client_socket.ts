@@ -56,6 +56,7 @@ class Outgoing {
 
 export class ClientSocket {
   onopen: (() => void) | null = null;
+  /** Bytes are written over when it returns. */
   onmessage: ((event: { data: string | Uint8Array<ArrayBuffer> }) => void) | null = null;
   onerror: ((event: { message: string }) => void) | null = null;
   onclose: ((event: { code: number; reason: string }) => void) | null = null;

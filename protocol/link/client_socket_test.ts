@@ -29,7 +29,7 @@ function open(url: string, authorization = "Bearer yes") {
     opened.resolve();
   };
   socket.onmessage = ({ data }) => {
-    messages.push(data);
+    messages.push(typeof data === "string" ? data : data.slice());
     wake?.();
   };
   const next = async () => {

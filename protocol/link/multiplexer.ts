@@ -19,7 +19,9 @@ import {
   LinkProtocolError,
 } from "./codec.ts";
 import { MessageWriter } from "./message_writer.ts";
+import { ReceiveBudget } from "./receive_budget.ts";
 import { MuxStream, type StreamLink } from "./stream.ts";
+import { StreamTable } from "./stream_table.ts";
 import { linkLimits, type ResetCode, StreamResetError } from "./types.ts";
 
 /** What carries the messages of a link to its other end: all of them, in order, or none from some point on. */
@@ -40,7 +42,10 @@ export interface MultiplexerOptions<Header> {
   onFailed(error: LinkProtocolError): void;
   /** Runs `pump` soon, once. Default: at the end of the present microtasks. */
   schedule?(pump: () => void): void;
+  /** Other bounds than those of linkLimits; firstBytes and socketBytes must be the same at both ends. */
+  firstBytes?: number;
   windowBytes?: number;
+  sharedBytes?: number;
   socketBytes?: number;
   streams?: number;
 }
@@ -55,18 +60,22 @@ export interface MultiplexerStats {
   /** Payload of DATA frames. */
   sentBytes: number;
   receivedBytes: number;
+  /** Credit given beyond each stream's first bytes, with what came by it and was not read. */
+  sharedBytes: number;
+  /** Grants that were cut short because the link's shared bytes were used up. */
+  squeezedGrants: number;
 }
 
 /** Bytes that may wait in the transport: its other end does not read them, though the link's window is over long ago. */
 const MAX_BUFFERED_BYTES = 8 * 1024 * 1024;
 
 export class Multiplexer<Header> implements StreamLink, FrameHandler {
-  readonly windowBytes: number;
+  readonly budget: ReceiveBudget;
   readonly #options: MultiplexerOptions<Header>;
   readonly #socketBytes: number;
   readonly #maxStreams: number;
   readonly #writer: MessageWriter;
-  readonly #streams = new Map<number, MuxStream<Header>>();
+  readonly #streams = new StreamTable<MuxStream<Header>>();
   readonly #stats = { ignoredFrames: 0, refusedStreams: 0, sentBytes: 0, receivedBytes: 0 };
   /** Encoded frames that go before all data: OPEN, END, RESET, PING, PONG. */
   #control: Uint8Array<ArrayBuffer>[] = [];
@@ -82,17 +91,21 @@ export class Multiplexer<Header> implements StreamLink, FrameHandler {
   #owesPong = false;
   #isScheduled = false;
   #isOver = false;
+  /** Of the message that is being received. */
+  #isBorrowed = false;
 
   constructor(options: MultiplexerOptions<Header>) {
     this.#options = options;
-    this.windowBytes = options.windowBytes ?? linkLimits.windowBytes;
+    const { firstBytes, windowBytes, sharedBytes } = { ...linkLimits, ...options };
+    this.budget = new ReceiveBudget({ firstBytes, windowBytes, sharedBytes });
     this.#socketBytes = options.socketBytes ?? linkLimits.socketBytes;
     this.#maxStreams = options.streams ?? linkLimits.streams;
     this.#writer = new MessageWriter((message) => options.transport.send(message));
   }
 
   get stats(): MultiplexerStats {
-    return { streams: this.#streams.size, ...this.#stats };
+    const { usedBytes, squeezedGrants } = this.budget;
+    return { streams: this.#streams.size, sharedBytes: usedBytes, squeezedGrants, ...this.#stats };
   }
 
   /** Opens a stream. Throws StreamResetError `too_many_streams` or `link_lost`, RangeError when the header is too large. */
@@ -115,9 +128,10 @@ export class Multiplexer<Header> implements StreamLink, FrameHandler {
     if (!this.#isOver) this.#sendControl(encodePing());
   }
 
-  /** A message has come. */
-  receive(message: Uint8Array): void {
+  /** A message has come. `borrowed`: its memory will be written over after this, so what is kept of it is copied. */
+  receive(message: Uint8Array, lifetime: "kept" | "borrowed" = "kept"): void {
     if (this.#isOver) return;
+    this.#isBorrowed = lifetime === "borrowed";
     try {
       decodeMessage(message, this);
     } catch (error) {
@@ -135,7 +149,7 @@ export class Multiplexer<Header> implements StreamLink, FrameHandler {
     this.#control = [];
     this.#ready = [];
     this.#owing.clear();
-    for (const stream of [...this.#streams.values()]) stream.fail(new StreamResetError("link_lost", reason));
+    for (const stream of this.#streams.values()) stream.fail(new StreamResetError("link_lost", reason));
   }
 
   /** Sends what may be sent now. It is called by itself when there is something new. */
@@ -219,7 +233,7 @@ export class Multiplexer<Header> implements StreamLink, FrameHandler {
     this.#unsaidBytes += bytes.length;
     this.#stats.receivedBytes += bytes.length;
     const stream = this.#find(streamId);
-    if (stream === undefined || stream.received(bytes)) return;
+    if (stream === undefined || stream.received(bytes, this.#isBorrowed)) return;
     stream.reset("credit_overrun", "more was sent than was granted, or after the end");
   }
 

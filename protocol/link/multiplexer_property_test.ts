@@ -4,7 +4,9 @@ import type { MuxStream } from "./stream.ts";
 import { Pair, quiet, type TestHeader } from "./testing.ts";
 import { StreamResetError } from "./types.ts";
 
+const FIRST_BYTES = 200;
 const WINDOW_BYTES = 1_000;
+const SHARED_BYTES = 1_500;
 const IN_FLIGHT_BYTES = 2_500;
 const STREAMS = 6;
 
@@ -82,13 +84,29 @@ function expectReset(error: unknown): void {
 Deno.test("whatever the order of opens, reads, writes, ends, resets and deliveries: each stream has its bytes, within its window", async () => {
   await fc.assert(
     fc.asyncProperty(steps, async (steps) => {
-      const pair = new Pair({ windowBytes: WINDOW_BYTES, socketBytes: IN_FLIGHT_BYTES });
+      const pair = new Pair({
+        firstBytes: FIRST_BYTES,
+        windowBytes: WINDOW_BYTES,
+        sharedBytes: SHARED_BYTES,
+        socketBytes: IN_FLIGHT_BYTES,
+      });
       const streams: { hub: End; runner: End; isReset: boolean }[] = [];
       const checkWindows = () => {
         for (const { hub, runner } of streams) {
           const { id } = hub.stream;
           assert.ok((pair.down.dataBytes.get(id) ?? 0) - runner.read <= WINDOW_BYTES);
           assert.ok((pair.up.dataBytes.get(id) ?? 0) - hub.read <= WINDOW_BYTES);
+        }
+        for (const { stats } of [pair.hub, pair.runner]) assert.ok(stats.sharedBytes <= SHARED_BYTES);
+        const unread = [0, 0];
+        for (const { hub, runner } of streams) {
+          const { id } = hub.stream;
+          unread[0]! += Math.max(0, (pair.down.dataBytes.get(id) ?? 0) - runner.read);
+          unread[1]! += Math.max(0, (pair.up.dataBytes.get(id) ?? 0) - hub.read);
+        }
+        // What was reset is dropped, and sent by nobody any more.
+        if (streams.every(({ isReset }) => !isReset)) {
+          for (const bytes of unread) assert.ok(bytes <= SHARED_BYTES + FIRST_BYTES * streams.length);
         }
         for (const [sender, receiver] of [[pair.hub, pair.runner], [pair.runner, pair.hub]] as const) {
           assert.ok(sender.stats.sentBytes - receiver.stats.receivedBytes <= IN_FLIGHT_BYTES);
@@ -146,6 +164,7 @@ Deno.test("whatever the order of opens, reads, writes, ends, resets and deliveri
         assert.ok(hub.isAtEnd && runner.isAtEnd);
       }
       assert.deepEqual(pair.failures, []);
+      assert.deepEqual([pair.hub.stats.sharedBytes, pair.runner.stats.sharedBytes], [0, 0]);
       assert.equal(pair.hub.stats.streams, 0);
       assert.equal(pair.runner.stats.streams, 0);
     }),

@@ -39,7 +39,7 @@ Deno.test("a reader that stands still stops its own writer at the window, and no
   bulk.end();
   await pair.settle();
   assert.equal(await got, 100 * 100 * 1024);
-  assert.equal(pair.down.dataBytes.get(stalled.id), linkLimits.windowBytes);
+  assert.equal(pair.down.dataBytes.get(stalled.id), linkLimits.firstBytes);
   assert.equal(isDone, false);
   const all = readAll(stalledFar);
   await pair.settle();
@@ -50,7 +50,7 @@ Deno.test("a reader that stands still stops its own writer at the window, and no
 });
 
 Deno.test("streams take turns of at most one DATA frame each, and a small one waits for one round", async () => {
-  const pair = new Pair();
+  const pair = new Pair({ firstBytes: linkLimits.windowBytes });
   const streams = await Promise.all(["a", "b", "c"].map((name) => pair.open(name)));
   const from = pair.down.turns.length;
   for (const [near] of streams) near.write(kib(512));
@@ -63,7 +63,7 @@ Deno.test("streams take turns of at most one DATA frame each, and a small one wa
 });
 
 Deno.test("no more than the link's bound is on its way, and control frames do not wait for it", async () => {
-  const pair = new Pair({ windowBytes: 64 * 1024, socketBytes: 128 * 1024 });
+  const pair = new Pair({ firstBytes: 64 * 1024, windowBytes: 64 * 1024, socketBytes: 128 * 1024 });
   const ends = [];
   for (let i = 0; i < 4; i++) ends.push(await pair.open(`${i}`));
   for (const [near] of ends) near.write(kib(64));

@@ -5,7 +5,7 @@ const SMALL_BYTES = 4 * 1024;
 /** Largest buffer that small pieces are gathered in. */
 const GATHER_BYTES = 64 * 1024;
 /** A piece that is a smaller part than this of the message it came in is copied, so that it does not keep the whole message. */
-const MIN_SHARE = 1 / 4;
+const MIN_SHARE = 3 / 4;
 
 /**
  * A queue whose memory stays in proportion to the bytes in it, however small the pieces are that they came in. Large pieces are
@@ -22,13 +22,14 @@ export class ReceiveQueue {
     return this.#bytes;
   }
 
-  push(piece: Uint8Array): void {
+  /** `isBorrowed`: the piece's memory will be written over, so it is copied in any case. */
+  push(piece: Uint8Array, isBorrowed: boolean): void {
     if (piece.length === 0) return;
     this.#bytes += piece.length;
-    const isSmall = piece.length < SMALL_BYTES;
-    if (!isSmall && piece.length >= piece.buffer.byteLength * MIN_SHARE) {
+    if (piece.length >= SMALL_BYTES) {
+      const isKept = !isBorrowed && piece.length >= piece.buffer.byteLength * MIN_SHARE;
       this.#gathering = null;
-      this.#pieces.push(piece);
+      this.#pieces.push(isKept ? piece : piece.slice());
       return;
     }
     const last = this.#pieces.at(-1);

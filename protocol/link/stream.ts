@@ -1,11 +1,12 @@
 /** One end of one stream: its queues and credits. What it has to say to the other end goes through its link. */
+import { Allowance, type ReceiveBudget } from "./receive_budget.ts";
 import { ReceiveQueue } from "./receive_queue.ts";
 import { type ResetCode, StreamResetError } from "./types.ts";
 
 /** What a stream asks of the multiplexer that it belongs to. */
 export interface StreamLink {
-  /** Bytes that a reader may be behind. */
-  readonly windowBytes: number;
+  /** What the link's streams may hold that was not read. */
+  readonly budget: ReceiveBudget;
   /** The stream has something to send that its credit allows. */
   ready(stream: MuxStream<unknown>): void;
   /** The stream has credit to grant. */
@@ -38,10 +39,7 @@ export class MuxStream<Header> {
   readonly #received = new ReceiveQueue();
   #reader: PromiseWithResolvers<Uint8Array | null> | null = null;
   #isRemoteEnded = false;
-  /** Bytes that the other end may still send. */
-  #remoteCredit: number;
-  /** Bytes that were read and not granted again yet. */
-  #toGrant = 0;
+  readonly #allowance: Allowance;
 
   // What goes out.
   #writes: Write[] = [];
@@ -54,8 +52,8 @@ export class MuxStream<Header> {
     this.id = id;
     this.header = header;
     this.#link = link;
-    this.#credit = link.windowBytes;
-    this.#remoteCredit = link.windowBytes;
+    this.#credit = link.budget.firstBytes;
+    this.#allowance = new Allowance(link.budget);
     this.closed = this.#closing.promise;
   }
 
@@ -124,26 +122,21 @@ export class MuxStream<Header> {
 
   /** The credit to grant, if it is enough to say so; it counts as granted then. */
   takeGrant(): number {
-    const bytes = this.#toGrant;
-    if (bytes < this.#link.windowBytes / 4 || this.#isRemoteEnded || this.#error !== null) return 0;
-    this.#toGrant = 0;
-    this.#remoteCredit += bytes;
-    return bytes;
+    return this.#allowance.grant();
   }
 
-  /** DATA has come. The result is false when it was more than was granted. */
-  received(bytes: Uint8Array): boolean {
-    if (this.#isRemoteEnded || bytes.length > this.#remoteCredit) return false;
+  /** DATA has come; `isBorrowed`: its memory will be written over. The result is false when it was more than was granted. */
+  received(bytes: Uint8Array, isBorrowed: boolean): boolean {
+    if (this.#isRemoteEnded || !this.#allowance.received(bytes.length)) return false;
     if (bytes.length === 0) return true;
-    this.#remoteCredit -= bytes.length;
     const reader = this.#reader;
     if (reader === null) {
-      this.#received.push(bytes);
+      this.#received.push(bytes, isBorrowed);
       return true;
     }
     this.#reader = null;
     this.#taken(bytes.length);
-    reader.resolve(bytes);
+    reader.resolve(isBorrowed ? bytes.slice() : bytes);
     return true;
   }
 
@@ -160,6 +153,7 @@ export class MuxStream<Header> {
   remoteEnded(): boolean {
     if (this.#isRemoteEnded) return false;
     this.#isRemoteEnded = true;
+    this.#allowance.end();
     this.#reader?.resolve(null);
     this.#reader = null;
     this.#settle();
@@ -169,6 +163,7 @@ export class MuxStream<Header> {
   /** Ends both directions here, without a word to the other end. What was not read is dropped. */
   fail(error: StreamResetError): void {
     this.#received.clear();
+    this.#allowance.drop();
     if (this.#error !== null) return;
     const isClosed = this.#isClosed;
     this.#error = error;
@@ -203,9 +198,7 @@ export class MuxStream<Header> {
   }
 
   #taken(bytes: number): void {
-    if (this.#isRemoteEnded) return;
-    this.#toGrant += bytes;
-    if (this.#toGrant >= this.#link.windowBytes / 4) this.#link.owes(this);
+    if (this.#allowance.taken(bytes)) this.#link.owes(this);
   }
 }
 

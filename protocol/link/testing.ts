@@ -16,7 +16,8 @@ export class Lane {
   readonly turns: number[] = [];
   readonly dataSizes: number[] = [];
   readonly resets: { streamId: number; code: string }[] = [];
-  to: { receive(message: Uint8Array): void } | null = null;
+  to: { receive(message: Uint8Array, lifetime: "kept" | "borrowed"): void } | null = null;
+  #delivered = 0;
   readonly #spy: FrameHandler = {
     onOpen() {},
     onData: (streamId, { length }) => {
@@ -39,10 +40,15 @@ export class Lane {
     bufferedBytes: () => this.messages.reduce((sum, { length }) => sum + length, 0),
   };
 
-  /** Delivers up to `count` messages. Returns whether there was one. */
+  /** Delivers up to `count` messages, every other one in memory that is written over afterwards. Returns whether there was one. */
   deliver(count = Infinity): boolean {
     let delivered = 0;
-    for (; delivered < count && this.messages.length > 0; delivered++) this.to?.receive(this.messages.shift()!);
+    for (; delivered < count && this.messages.length > 0; delivered++) {
+      const message = this.messages.shift()!;
+      const lifetime = this.#delivered++ % 2 === 0 ? "borrowed" : "kept";
+      this.to?.receive(message, lifetime);
+      if (lifetime === "borrowed") message.fill(0xff);
+    }
     return delivered > 0;
   }
 }

@@ -96,8 +96,12 @@ export interface StreamAcceptors {
 export const linkLimits = {
   /** Largest payload of one DATA frame: keeps head-of-line blocking short. */
   dataBytes: 64 * 1024,
-  /** Credit of a new stream, each way; what a reader takes is granted again. */
+  /** Credit of a new stream, each way, and what every stream may always have; what a reader takes is granted again. */
+  firstBytes: 32 * 1024,
+  /** Most credit of a stream: it grows to this while its reader keeps up. */
   windowBytes: 1024 * 1024,
+  /** What all streams of a link together may be sent beyond their first bytes and have not read, at each end of the link. */
+  sharedBytes: 24 * 1024 * 1024,
   /** Streams open at once on one link. */
   streams: 1_024,
   /** Bytes that the multiplexer keeps in the socket's buffer before it waits. */

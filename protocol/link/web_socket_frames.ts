@@ -8,19 +8,20 @@ export class WebSocketFrameError extends Error {
   override name = "WebSocketFrameError";
 }
 
-/** Size of the buffers that are read into: two full messages of the link and the room for a read. */
-const READ_BYTES = 192 * 1024;
-/** With less room than this left, a new buffer is begun. */
-const MIN_ROOM_BYTES = 32 * 1024;
+/** Size of the buffer that is read into: three full messages of the link and the room for a read. */
+const READ_BYTES = 256 * 1024;
+/** With less room than this left, what is not a whole message yet is moved to the buffer's start. */
+const MIN_ROOM_BYTES = 64 * 1024;
 const MAX_CONTROL_BYTES = 125;
 
 export interface WebSocketFrameHandler {
-  /** A whole message. The bytes are a view that nobody else writes to. */
+  /** A whole message. Its bytes are written over after this. */
   onMessage(isText: boolean, bytes: Uint8Array<ArrayBuffer>): void;
+  /** The bytes are written over after this. */
   onControl(opcode: 8 | 9 | 10, bytes: Uint8Array<ArrayBuffer>): void;
 }
 
-/** Cuts what a server sends into messages. Payloads are not copied, but where a message was cut in two by a buffer's end. */
+/** Cuts what a server sends into messages. All of it is read into one buffer, over and over: it leaves no garbage. */
 export class WebSocketReader {
   readonly #handler: WebSocketFrameHandler;
   readonly #maxBytes: number;
@@ -39,7 +40,10 @@ export class WebSocketReader {
 
   /** Where the next bytes are to be written; `filled` says how many they were. */
   room(): Uint8Array<ArrayBuffer> {
-    if (this.#buffer.length - this.#to < MIN_ROOM_BYTES) this.#moveTo(READ_BYTES);
+    if (this.#from === this.#to) {
+      this.#from = this.#to = 0;
+      if (this.#buffer.length > READ_BYTES) this.#buffer = new Uint8Array(READ_BYTES);
+    } else if (this.#buffer.length - this.#to < MIN_ROOM_BYTES) this.#moveTo(0);
     return this.#buffer.subarray(this.#to);
   }
 
@@ -108,7 +112,7 @@ export class WebSocketReader {
       default:
         throw new WebSocketFrameError(`opcode ${opcode} is unknown`);
     }
-    this.#fragments.push(payload);
+    this.#fragments.push(payload.slice());
     this.#fragmentBytes += payload.length;
     if (!isLast) return;
     const whole = new Uint8Array(this.#fragmentBytes);
@@ -126,17 +130,22 @@ export class WebSocketReader {
 
   /** Makes sure that a frame of this size fits behind what is read of it. */
   #wait(frameBytes: number): false {
-    if (this.#from + frameBytes > this.#buffer.length) this.#moveTo(Math.max(READ_BYTES, frameBytes));
+    if (this.#from + frameBytes > this.#buffer.length) this.#moveTo(frameBytes + MIN_ROOM_BYTES);
     return false;
   }
 
-  /** Goes on in a new buffer: views of the old one belong to others. */
+  /** Moves what is not handed over yet to the start of a buffer with so much room, at least; this one when it will do. */
   #moveTo(bytes: number): void {
-    const rest = this.#buffer.subarray(this.#from, this.#to);
-    this.#buffer = new Uint8Array(Math.max(bytes, rest.length + MIN_ROOM_BYTES));
-    this.#buffer.set(rest);
+    const rest = this.#to - this.#from;
+    const needed = Math.max(READ_BYTES, bytes, rest + MIN_ROOM_BYTES);
+    if (this.#buffer.length === needed) this.#buffer.copyWithin(0, this.#from, this.#to);
+    else {
+      const buffer = new Uint8Array(needed);
+      buffer.set(this.#buffer.subarray(this.#from, this.#to));
+      this.#buffer = buffer;
+    }
     this.#from = 0;
-    this.#to = rest.length;
+    this.#to = rest;
   }
 }
 

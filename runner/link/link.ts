@@ -63,7 +63,7 @@ export class DataLink implements StreamAcceptors {
 
   #onFrame(data: unknown): void {
     if (typeof data === "string") this.#onText(data);
-    else if (data instanceof Uint8Array && this.#multiplexer !== null) this.#multiplexer.receive(data);
+    else if (data instanceof Uint8Array && this.#multiplexer !== null) this.#multiplexer.receive(data, "borrowed");
     else this.#socket.reconnect("the hub sent frames before link_registered");
   }
 
