@@ -16,7 +16,7 @@ const ErrorBody = z.object({
 /** Sends a request and parses its answer. Throws an {@linkcode ApiError} for any answer that is not what `schema` describes. */
 export async function api<S extends z.ZodType>(
   schema: S,
-  method: "GET" | "POST" | "DELETE",
+  method: "GET" | "POST" | "PATCH" | "DELETE",
   path: string,
   body?: unknown,
 ): Promise<z.infer<S>> {

@@ -26,7 +26,7 @@ export function ConnectRunner(): JSX.Element {
 export function Command({ text }: { text: string }): JSX.Element {
   return (
     <div class="command">
-      <code>{text}</code>
+      <code tabIndex={0}>{text}</code>
       <CopyButton text={text} />
     </div>
   );

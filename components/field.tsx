@@ -14,6 +14,8 @@ interface FieldProps {
   isRequired?: boolean;
   hasFocus?: boolean;
   placeholder?: string;
+  /** The keyboard that phones show. */
+  inputMode?: "numeric";
 }
 
 export function Field(props: FieldProps): JSX.Element {
@@ -33,6 +35,7 @@ export function Field(props: FieldProps): JSX.Element {
         autocomplete={autocomplete ?? "off"}
         autofocus={hasFocus}
         placeholder={props.placeholder}
+        inputMode={props.inputMode}
         aria-invalid={error ? true : undefined}
         aria-describedby={about || undefined}
         onInput={(event) => onInput(event.currentTarget.value)}

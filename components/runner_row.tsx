@@ -33,7 +33,7 @@ export function RunnerRow({ runner, isEditable = false }: { runner: RunnerInfo; 
       <Icon name="machine" />
       <div class="runner-text">
         <p class="runner-line">
-          <strong>{runner.name}</strong>
+          <a class="runner-name" href={`/runner/${encodeURIComponent(runner.runnerId)}`}>{runner.name}</a>
           <RunnerState runner={runner} />
         </p>
         <p class="quiet">

@@ -4,6 +4,13 @@ import { createContext } from "preact";
 import { useContext } from "preact/hooks";
 import { LazyModule } from "@/client/lazy_module.ts";
 import type { SessionStore } from "@/client/session_store.ts";
+import { TunnelList } from "@/client/tunnel_list.ts";
+import type { TunnelInfo } from "@/protocol/tunnel.ts";
+
+export type SessionSide =
+  | { kind: "ports" }
+  /** `url` lets this browser in once. */
+  | { kind: "preview"; tunnel: TunnelInfo; url: string };
 
 export class SessionView {
   readonly highlighter = new LazyModule(async () => (await import("@/client/highlight.ts")).createHighlighter());
@@ -28,8 +35,10 @@ export class SessionView {
     return module;
   });
 
-  /** Whether the session's ports are shown although none is open. */
-  readonly isPortsOpen = signal(false);
+  /** What stands beside the timeline: the session's ports, or the preview of one of them. */
+  readonly side = signal<SessionSide | null>(null);
+  readonly sideModule = new LazyModule(() => import("./session_side.tsx"));
+  readonly tunnels: TunnelList;
 
   /** Of a session that is a terminal: whether its timeline is shown in the terminal's place. */
   readonly isTimelineWanted = signal(false);
@@ -42,7 +51,9 @@ export class SessionView {
     return module;
   });
 
-  constructor(readonly store: SessionStore) {}
+  constructor(readonly store: SessionStore) {
+    this.tunnels = new TunnelList({ sessionId: store.sessionId });
+  }
 }
 
 export const SessionContext = createContext<SessionView | null>(null);

@@ -17,7 +17,7 @@ import { DemoTag } from "./session_row.tsx";
 
 /** @param othersWaiting how many other sessions wait for a person */
 export function SessionHeader({ othersWaiting }: { othersWaiting: number }): JSX.Element {
-  const { store, isPortsOpen, isTerminalOpen } = useSession();
+  const { store, side, isTerminalOpen } = useSession();
   const isRenaming = useSignal(false);
   const isDeleting = useSignal(false);
   const problem = useSignal<string | null>(null);
@@ -110,7 +110,7 @@ export function SessionHeader({ othersWaiting }: { othersWaiting: number }): JSX
           </button>
         )}
         {info?.runnerId && (
-          <button type="button" onClick={() => isPortsOpen.value = true}>
+          <button type="button" onClick={() => side.value = { kind: "ports" }}>
             <Icon name="fetch" />Ports
           </button>
         )}

@@ -6,7 +6,7 @@ import { NoticeBody } from "@/protocol/entry.ts";
 import { terminalAgentId } from "@/protocol/command.ts";
 import type { SessionInfo } from "@/protocol/shared.ts";
 import { attentionFirst } from "@/client/grouping.ts";
-import { type LiveList, liveSessions } from "@/client/live_lists.ts";
+import { type LiveList, type LiveSessions, liveSessions } from "@/client/live_lists.ts";
 import { SessionStore } from "@/client/session_store.ts";
 import { Anything, api, errorText } from "@/client/api.ts";
 import { Composer } from "./composer.tsx";
@@ -29,7 +29,7 @@ const pathOf = (sessionId: string) => `/session/${encodeURIComponent(sessionId)}
 export function SessionPageView({ sessionId: first }: { sessionId: string }): JSX.Element {
   const sessionId = useSignal(first);
   const view = useSignal<SessionView | null>(null);
-  const list = useSignal<LiveList<SessionInfo> | null>(null);
+  const list = useSignal<LiveSessions | null>(null);
   useEffect(() => {
     const store = new SessionStore(sessionId.value, sessionStorage);
     view.value = new SessionView(store);
@@ -79,7 +79,11 @@ export function SessionPageView({ sessionId: first }: { sessionId: string }): JS
       {view.value
         ? (
           <SessionContext.Provider value={view.value} key={view.value.store.sessionId}>
-            <SessionMain othersWaiting={othersWaiting.value} />
+            <SessionMain
+              othersWaiting={othersWaiting.value}
+              tunnelChanges={list.value?.tunnelChanges.value ?? 0}
+            />
+            <Side />
           </SessionContext.Provider>
         )
         : (
@@ -137,7 +141,24 @@ function Sidebar({ list, current, onOpen }: SidebarProps): JSX.Element {
   );
 }
 
-function SessionMain({ othersWaiting }: { othersWaiting: number }): JSX.Element {
+/** The session's ports, or the preview of one, where a person asked for them. */
+function Side(): JSX.Element | null {
+  const { side, sideModule } = useSession();
+  if (side.value === null) return null;
+  if (sideModule.hasFailed.value) {
+    return <p class="banner" role="alert">The ports could not be loaded. Reload this page.</p>;
+  }
+  const SessionSideView = sideModule.module.value?.SessionSideView;
+  return SessionSideView ? <SessionSideView /> : null;
+}
+
+interface SessionMainProps {
+  othersWaiting: number;
+  /** See LiveSessions. */
+  tunnelChanges: number;
+}
+
+function SessionMain({ othersWaiting, tunnelChanges }: SessionMainProps): JSX.Element {
   const { store } = useSession();
   const { isTerminal, isShown: isTerminalShown } = useTerminalView();
   const phase = store.phase.value;
@@ -161,7 +182,7 @@ function SessionMain({ othersWaiting }: { othersWaiting: number }): JSX.Element 
         <SessionTerminal />
         <div class="dock is-slim">
           <Refusals />
-          {(store.meta.value.ports?.length ?? 0) > 0 && <TunnelStrip />}
+          <TunnelStrip changes={tunnelChanges} />
         </div>
         <Terminals />
       </main>
@@ -180,9 +201,9 @@ function SessionMain({ othersWaiting }: { othersWaiting: number }): JSX.Element 
       <div class="dock">
         <Pinned />
         <Refusals />
+        <TunnelStrip changes={tunnelChanges} />
         {store.activity.value !== "ended" && (
           <>
-            <TunnelStrip />
             <PlanStrip />
             <QueueList />
             <Composer />

@@ -1,164 +1,119 @@
-/** Ports of a session: a card for each that began to listen, the tunnels that are open, and a preview beside the timeline. */
+/** Ports of a session in its dock: a card for those that began to listen, and how many are exposed. */
 import { useSignal } from "@preact/signals";
 import type { JSX } from "preact";
 import { useEffect } from "preact/hooks";
-import { errorText } from "@/client/api.ts";
-import { closeTunnel, entryOf, exposePort, tunnelsOf } from "@/client/tunnels.ts";
-import type { TunnelInfo } from "@/protocol/tunnel.ts";
+import { dismissedPorts, dismissPort } from "@/client/dismissed_ports.ts";
+import { plural } from "@/client/format.ts";
+import { entryOf, exposePort, tabOf } from "@/client/tunnels.ts";
+import type { ListeningPort } from "@/protocol/tunnel.ts";
 import { Icon } from "./icons.tsx";
 import { useSession } from "./session_context.ts";
-import { TunnelDetails } from "./tunnel_details.tsx";
+import { useAttempt } from "./use_attempt.ts";
 
-/** A previewed page is a stranger's: it may run in its own origin, and neither leave its frame nor reach this one. */
-const SANDBOX = "allow-scripts allow-same-origin allow-forms allow-modals allow-popups allow-downloads";
-/** A page of the path form is on the hub's address, so it must not have the hub's origin. */
-const SANDBOX_PATH = "allow-scripts allow-forms allow-modals allow-popups allow-downloads";
+/** Cards that are shown at once; the rest is in the list of ports. */
+const CARDS_MAX = 3;
 
-export function TunnelStrip(): JSX.Element | null {
-  const { store, isPortsOpen } = useSession();
-  const tunnels = useSignal<TunnelInfo[]>([]);
-  const dismissed = useSignal<readonly number[]>([]);
-  const preview = useSignal<{ url: string; tunnel: TunnelInfo } | null>(null);
-  const problem = useSignal<string | null>(null);
-  const port = useSignal("");
-  const info = store.info.value;
+/** @param changes another number whenever tunnels may have changed */
+export function TunnelStrip({ changes }: { changes: number }): JSX.Element | null {
+  const { store, side, tunnels } = useSession();
+  const dismissed = useSignal<ReadonlySet<number>>(new Set());
+  useEffect(() => {
+    dismissed.value = dismissedPorts(sessionStorage, store.sessionId);
+  }, []);
   const { ports = [] } = store.meta.value;
-  const attempt = async (work: () => Promise<void>) => {
-    problem.value = null;
-    try {
-      await work();
-    } catch (error) {
-      problem.value = errorText(error);
-    }
-  };
-  const load = () => attempt(async () => void (tunnels.value = await tunnelsOf(store.sessionId)));
   const listening = ports.map((one) => one.port).join();
-  useEffect(() => void load(), [listening]);
-  const runnerId = info?.runnerId;
-  if (!runnerId) return null;
-  const show = (exposed: number, isTab: boolean) => {
+  useEffect(() => void tunnels.refresh(), [changes, listening]);
+  const items = tunnels.items.value;
+  const runnerId = store.info.value?.runnerId;
+  if (!runnerId || items === null) return null;
+  const fresh = ports.filter(({ port }) =>
+    !dismissed.value.has(port) && !items.some((tunnel) => tunnel.port === port && tunnel.host === null)
+  );
+  return (
+    <>
+      {fresh.slice(0, CARDS_MAX).map((listener) => (
+        <PortCard
+          key={listener.port}
+          listener={listener}
+          runnerId={runnerId}
+          onDismiss={() => dismissed.value = dismissPort(sessionStorage, store.sessionId, listener.port)}
+        />
+      ))}
+      {items.length > 0 && side.value === null && (
+        <button
+          type="button"
+          class="strip tunnel-strip"
+          onClick={() => side.value = { kind: "ports" }}
+        >
+          <Icon name="fetch" />
+          <span>{plural(items.length, "exposed port")}</span>
+          <span class="tunnel-strip-names">{items.map(({ name }) => name).join(", ")}</span>
+          <Icon name="chevron" />
+        </button>
+      )}
+    </>
+  );
+}
+
+interface PortCardProps {
+  listener: ListeningPort;
+  runnerId: string;
+  onDismiss: () => void;
+}
+
+/** A port on which something in the session began to listen. */
+function PortCard({ listener: { port, process }, runnerId, onDismiss }: PortCardProps): JSX.Element {
+  const { store, side, tunnels } = useSession();
+  const { problem, isBusy, attempt } = useAttempt();
+  const expose = () => exposePort({ runnerId, port, sessionId: store.sessionId });
+  const preview = () =>
+    attempt(async () => {
+      const tunnel = await expose();
+      side.value = { kind: "preview", tunnel, url: await entryOf(tunnel) };
+      await tunnels.refresh();
+    });
+  const openTab = () => {
     // A tab that is opened later than the click would be taken for a pop-up.
-    const tab = isTab ? open("about:blank", "_blank") : null;
+    const tab = open("about:blank", "_blank");
     if (tab) tab.opener = null;
     return attempt(async () => {
       try {
-        const known = tunnels.value.find((tunnel) => tunnel.port === exposed);
-        const tunnel = known ?? await exposePort({ runnerId, port: exposed, sessionId: store.sessionId });
-        const url = await entryOf(tunnel);
-        if (tab) tab.location.replace(url);
-        else preview.value = { url, tunnel };
-        if (!known) await load();
+        const tunnel = await expose();
+        tab?.location.replace(new URL(tabOf(tunnel), location.href));
+        await tunnels.refresh();
       } catch (error) {
         tab?.close();
         throw error;
       }
     });
   };
-  const fresh = ports.filter((one) =>
-    !dismissed.value.includes(one.port) && !tunnels.value.some((tunnel) => tunnel.port === one.port)
-  );
-  const openings = (exposed: number) => (
-    <>
-      <button type="button" class="button" onClick={() => show(exposed, false)}>Preview</button>
-      <button type="button" class="button is-quiet" onClick={() => show(exposed, true)}>New tab</button>
-    </>
-  );
   return (
-    <>
-      {fresh.map((one) => (
-        <section key={one.port} class="strip tunnel-card" aria-label={`Port ${one.port}`}>
-          <p>
-            <strong>Port {one.port}</strong> is listening{one.process && <>({one.process})</>}
-          </p>
-          {openings(one.port)}
-          <button
-            type="button"
-            class="button is-quiet is-icon"
-            aria-label={`Dismiss port ${one.port}`}
-            onClick={() => dismissed.value = [...dismissed.value, one.port]}
-          >
-            <Icon name="close" />
-          </button>
-        </section>
-      ))}
-      {(isPortsOpen.value || tunnels.value.length > 0) && (
-        <details
-          class="strip tunnels"
-          open={isPortsOpen.value}
-          onToggle={(event) => isPortsOpen.value = event.currentTarget.open}
-        >
-          <summary>
-            <Icon name="fetch" />
-            <span>Ports{tunnels.value.length > 0 && ` (${tunnels.value.length})`}</span>
-            <Icon name="chevron" />
-          </summary>
-          <ul class="tunnel-list">
-            {tunnels.value.map((tunnel) => (
-              <li key={tunnel.tunnelId}>
-                <p>
-                  <strong>{tunnel.name}</strong> port {tunnel.port}
-                  {!tunnel.isConnected && <span class="quiet">(runner offline)</span>}
-                </p>
-                {openings(tunnel.port)}
-                <button
-                  type="button"
-                  class="button is-quiet"
-                  onClick={() => attempt(() => closeTunnel(tunnel.tunnelId)).then(load)}
-                >
-                  Close
-                </button>
-                <TunnelDetails tunnel={tunnel} onChange={load} />
-              </li>
-            ))}
-          </ul>
-          <form
-            class="tunnel-form"
-            onSubmit={(event) => {
-              event.preventDefault();
-              void attempt(async () => {
-                await exposePort({ runnerId, port: Number(port.value), sessionId: store.sessionId });
-                port.value = "";
-              }).then(load);
-            }}
-          >
-            <label>
-              Port{" "}
-              <input
-                class="field"
-                type="number"
-                min="1"
-                max="65535"
-                required
-                value={port.value}
-                onInput={(event) => port.value = event.currentTarget.value}
-              />
-            </label>
-            <button type="submit" class="button">Expose</button>
-          </form>
-        </details>
-      )}
-      {problem.value && <p class="problem" role="alert">{problem.value}</p>}
-      {preview.value && (
-        <aside class="tunnel-preview" aria-label={`Preview of ${preview.value.tunnel.name}`}>
-          <header>
-            <strong>{preview.value.tunnel.name}</strong>
-            <button
-              type="button"
-              class="button is-quiet is-icon"
-              aria-label="Close the preview"
-              onClick={() => preview.value = null}
-            >
-              <Icon name="close" />
-            </button>
-          </header>
-          <iframe
-            title={`Preview of ${preview.value.tunnel.name}`}
-            src={preview.value.url}
-            sandbox={preview.value.tunnel.address?.form === "path" ? SANDBOX_PATH : SANDBOX}
-            referrerpolicy="no-referrer"
-          />
-        </aside>
-      )}
-    </>
+    <section class="strip tunnel-card" aria-label={`Port ${port}`}>
+      <Icon name="fetch" />
+      <p>
+        <strong>Port {port}</strong> is listening
+        {process && <span class="quiet">{process}</span>}
+        {problem.value && <span class="problem" role="alert">{problem.value.text}</span>}
+      </p>
+      <button type="button" class="button is-primary" disabled={isBusy.value} onClick={preview}>Preview</button>
+      <button
+        type="button"
+        class="button is-quiet is-icon"
+        aria-label={`Open port ${port} in a new tab`}
+        title="Open in a new tab"
+        disabled={isBusy.value}
+        onClick={openTab}
+      >
+        <Icon name="open" />
+      </button>
+      <button
+        type="button"
+        class="button is-quiet is-icon"
+        aria-label={`Dismiss port ${port}`}
+        onClick={onDismiss}
+      >
+        <Icon name="close" />
+      </button>
+    </section>
   );
 }

@@ -1,6 +1,7 @@
 /** Every page of the app, in the states that look different. */
 import type { RunnerProcess } from "@/tests/support/runner.ts";
 import type { ScriptedProducer } from "@/tests/support/producer.ts";
+import { localServer } from "@/tests/tunnel/support.ts";
 import type { BrowserContext, Page } from "./browser.ts";
 import { busyMeta, entryOf, everyKind } from "./entries.ts";
 import { promptField, type Site } from "./site.ts";
@@ -58,11 +59,20 @@ export function emptyStates({ hub }: Site): PageState[] {
 
 /** Sessions whose rows and pages look different. */
 export class Sessions implements AsyncDisposable {
-  private constructor(readonly busy: ScriptedProducer, readonly others: ScriptedProducer[]) {}
+  private constructor(
+    readonly busy: ScriptedProducer,
+    readonly others: ScriptedProducer[],
+    readonly runner: RunnerProcess,
+    /** A page that a port of the busy session leads to. */
+    readonly local: { port: number } & AsyncDisposable,
+  ) {}
 
   static async start(site: Site, runner: RunnerProcess): Promise<Sessions> {
     const at = { runnerId: runner.runnerId };
-    const busy = await site.session("Make the parser read only the header of each file", busyMeta, at);
+    const busy = await site.session("Make the parser read only the header of each file", {
+      ...busyMeta,
+      ports: [{ port: 5_173, process: "vite" }],
+    }, at);
     for (const entry of everyKind()) busy.write(entry);
     const working = await site.session(
       "Write the release notes",
@@ -77,7 +87,16 @@ export class Sessions implements AsyncDisposable {
     ended.write(entryOf(0, "user_message", { text: "Is it faster?" }));
     const all = [busy, working, ended, empty];
     for (const host of all) await host.settled();
-    return new Sessions(busy, [working, ended, empty]);
+    const local = localServer(() => new Response("The pond", { headers: { "content-type": "text/html" } }));
+    const { tunnel } = await site.hub.api("POST", "/api/tunnels", {
+      ...at,
+      port: local.port,
+      sessionId: busy.sessionId,
+      name: "Pond",
+      bounds: { connections: 20, bytesPerS: 2_000_000 },
+    });
+    await site.hub.api("POST", `/api/tunnels/${tunnel.tunnelId}/shares`, { name: "Bob", password: "reed" });
+    return new Sessions(busy, [working, ended, empty], runner, local);
   }
 
   states(site: Site, device: BrowserContext): PageState[] {
@@ -131,14 +150,17 @@ export class Sessions implements AsyncDisposable {
         },
       },
       {
-        name: "session, its ports",
+        name: "session, its ports, none exposed",
         open: async (page) => {
-          await openSession(page);
+          await page.goto(site.urlOf(working!));
+          await page.locator(".session-head").getByText("Working").waitFor();
           await page.getByLabel("Session menu").click();
           await page.getByRole("button", { name: "Ports" }).click();
-          await page.getByRole("button", { name: "Expose" }).waitFor();
+          await page.getByRole("button", { name: "Expose" }).click();
+          await page.getByText("A port is a number").waitFor();
         },
       },
+      ...tunnelStates(openSession, `${hub.url}/runner/${this.runner.runnerId}`),
       {
         name: "session, offline",
         open: async (page) => {
@@ -202,8 +224,65 @@ export class Sessions implements AsyncDisposable {
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
-    for (const host of [this.busy, ...this.others]) await host[Symbol.asyncDispose]();
+    for (const host of [this.busy, ...this.others, this.local]) await host[Symbol.asyncDispose]();
   }
+}
+
+/** What there is to see of a session's ports, and on a runner's page. */
+function tunnelStates(openSession: (page: Page) => Promise<void>, runnerUrl: string): PageState[] {
+  const openPorts = async (page: Page) => {
+    await openSession(page);
+    await page.getByRole("button", { name: "1 exposed port" }).click();
+    await page.getByRole("heading", { name: "Pond" }).waitFor();
+  };
+  return [
+    {
+      name: "session, a preview beside it",
+      open: async (page) => {
+        await openPorts(page);
+        await page.getByRole("button", { name: "Preview Pond" }).click();
+        await page.frameLocator(".side-frame").getByText("The pond").waitFor();
+      },
+    },
+    {
+      name: "session, the log of a port",
+      open: async (page) => {
+        await openPorts(page);
+        await page.getByRole("button", { name: "Access log" }).click();
+        await page.getByRole("region", { name: "Access log of Pond" }).waitFor();
+      },
+    },
+    {
+      name: "session, a port is shared",
+      open: async (page) => {
+        await openPorts(page);
+        await page.getByRole("button", { name: "Share" }).click();
+        await page.getByRole("button", { name: "Create link" }).click();
+        await page.getByText("copy the link now").waitFor();
+      },
+    },
+    {
+      name: "runner, a port's settings",
+      open: async (page) => {
+        await page.goto(runnerUrl);
+        await page.getByRole("button", { name: "Settings" }).first().click();
+        await page.getByLabel("Speed").fill("fast");
+        await page.getByRole("button", { name: "Save" }).click();
+        await page.getByText("Write a speed like").waitFor();
+        await page.getByRole("button", { name: "Expose a port" }).click();
+        await page.getByText("More options").click();
+        await page.getByLabel("Host").waitFor();
+      },
+    },
+    {
+      name: "runner, a port is closed",
+      open: async (page) => {
+        await page.goto(runnerUrl);
+        await page.getByRole("button", { name: "Close Pond" }).click();
+        await page.getByRole("dialog").waitFor();
+      },
+    },
+  ];
 }
 
 /** Opens what can be opened in the timeline, from its end up, until there is a `target`. */

@@ -99,9 +99,9 @@ Deno.test("tunnel - in a browser", async (t) => {
       await hub.api("POST", "/api/tunnels", { runnerId: runner.runnerId, port: local.port, sessionId });
       const page = await context.newPage();
       await page.goto(`${hub.url}/session/${sessionId}`);
-      await page.locator(".tunnels > summary").click();
-      await page.getByRole("button", { name: "Preview" }).first().click();
-      const frame = page.frameLocator(".tunnel-preview iframe");
+      await page.getByRole("button", { name: "1 exposed port" }).click();
+      await page.getByRole("button", { name: /^Preview/ }).click();
+      const frame = page.frameLocator(".side-frame");
       await frame.locator("iframe").waitFor({ state: "attached", timeout: 20_000 });
       await page.close();
     });

@@ -1,0 +1,141 @@
+/** What stands beside a session's timeline: its ports, or the preview of one of them. Loaded when it is first wanted. */
+import type { ComponentChildren, JSX } from "preact";
+import { useSignal } from "@preact/signals";
+import { useEffect, useRef } from "preact/hooks";
+import { errorText } from "@/client/api.ts";
+import { entryOf, tabOf } from "@/client/tunnels.ts";
+import type { TunnelInfo } from "@/protocol/tunnel.ts";
+import { Icon } from "./icons.tsx";
+import { useSession } from "./session_context.ts";
+import { SideHandle } from "./side_handle.tsx";
+import { TunnelPanel } from "./tunnel_panel.tsx";
+
+/** A previewed page is a stranger's: it may run in its own origin, and neither leave its frame nor reach this one. */
+const SANDBOX = "allow-scripts allow-same-origin allow-forms allow-modals allow-popups allow-downloads";
+/** A page of the path form is on the hub's address, so it must not have the hub's origin. */
+const SANDBOX_PATH = "allow-scripts allow-forms allow-modals allow-popups allow-downloads";
+
+/** Renders nothing while there is nothing to stand there. */
+export function SessionSideView(): JSX.Element | null {
+  const { side } = useSession();
+  const shown = side.value;
+  if (shown === null) return null;
+  return shown.kind === "ports" ? <Ports /> : <Preview tunnel={shown.tunnel} url={shown.url} />;
+}
+
+function Ports(): JSX.Element | null {
+  const { store, side, tunnels } = useSession();
+  const problem = useSignal<string | null>(null);
+  const info = store.info.value;
+  useEffect(() => void tunnels.refresh(), [tunnels]);
+  if (!info?.runnerId) return null;
+  const preview = async (tunnel: TunnelInfo) => {
+    problem.value = null;
+    try {
+      side.value = { kind: "preview", tunnel, url: await entryOf(tunnel) };
+    } catch (error) {
+      problem.value = errorText(error);
+    }
+  };
+  // Whether the runner itself is there, each tunnel tells; a session without one lets its host speak for it.
+  const isConnected = tunnels.items.value?.[0]?.isConnected ?? info.isActive;
+  return (
+    <Side label="Ports" head={<h2>Ports</h2>}>
+      <div class="side-body">
+        {problem.value && <p class="refusal" role="alert">{problem.value}</p>}
+        <TunnelPanel
+          list={tunnels}
+          runnerId={info.runnerId}
+          isConnected={isConnected}
+          sessionId={store.sessionId}
+          sessions={[]}
+          onPreview={preview}
+        />
+      </div>
+    </Side>
+  );
+}
+
+function Preview({ tunnel, url }: { tunnel: TunnelInfo; url: string }): JSX.Element {
+  const { side } = useSession();
+  const problem = useSignal<string | null>(null);
+  // The page is a stranger's and cannot be told to reload: its frame goes in anew.
+  const reload = async () => {
+    problem.value = null;
+    try {
+      side.value = { kind: "preview", tunnel, url: await entryOf(tunnel) };
+    } catch (error) {
+      problem.value = errorText(error);
+    }
+  };
+  const back = () => side.value = { kind: "ports" };
+  const head = (
+    <>
+      <button type="button" class="button is-quiet is-icon" aria-label="Ports" title="Ports" onClick={back}>
+        <Icon name="back" />
+      </button>
+      <h2>
+        {tunnel.name} <code>{tunnel.host ?? "localhost"}:{tunnel.port}</code>
+      </h2>
+      <button type="button" class="button is-quiet is-icon" aria-label="Reload" title="Reload" onClick={reload}>
+        <Icon name="reload" />
+      </button>
+      <a
+        class="button is-quiet is-icon"
+        href={tabOf(tunnel)}
+        target="_blank"
+        rel="noreferrer"
+        aria-label="Open in a new tab"
+        title="Open in a new tab"
+      >
+        <Icon name="open" />
+      </a>
+    </>
+  );
+  return (
+    <Side label={`Preview of ${tunnel.name}`} head={head}>
+      {problem.value && <p class="refusal" role="alert">{problem.value}</p>}
+      <iframe
+        key={url}
+        class="side-frame"
+        title={`Preview of ${tunnel.name}`}
+        src={url}
+        sandbox={tunnel.address?.form === "path" ? SANDBOX_PATH : SANDBOX}
+        referrerpolicy="no-referrer"
+      />
+    </Side>
+  );
+}
+
+/** The pane itself. It takes the focus when it opens and gives it back when it closes; Escape closes it. */
+function Side(props: { label: string; head: ComponentChildren; children: ComponentChildren }): JSX.Element {
+  const { side } = useSession();
+  const pane = useRef<HTMLElement>(null);
+  useEffect(() => {
+    const before = document.activeElement;
+    pane.current?.focus();
+    return () => before instanceof HTMLElement && before.isConnected && before.focus();
+  }, []);
+  const close = () => side.value = null;
+  return (
+    <aside
+      ref={pane}
+      class="session-side"
+      aria-label={props.label}
+      tabIndex={-1}
+      onKeyDown={(event) => {
+        if (event.key !== "Escape" || event.defaultPrevented || document.querySelector("dialog[open]")) return;
+        close();
+      }}
+    >
+      <SideHandle pane={pane} />
+      <header class="side-head">
+        {props.head}
+        <button type="button" class="button is-quiet is-icon" aria-label="Close" title="Close" onClick={close}>
+          <Icon name="close" />
+        </button>
+      </header>
+      {props.children}
+    </aside>
+  );
+}
