@@ -361,10 +361,10 @@ const hopByHop: ReadonlySet<string> = new Set([
 
 /** Without the headers that concern one connection only (RFC 9110 §7.6.1), those that Connection names included. */
 export function endToEnd(headers: HeaderList): HeaderList {
-  const named = new Set(
-    headers.filter(([name]) => name === "connection").flatMap(([, value]) =>
-      value.toLowerCase().split(",").map((token) => token.trim())
-    ),
-  );
-  return headers.filter(([name]) => !hopByHop.has(name) && !named.has(name));
+  const named = new Set<string>();
+  for (const [name, value] of headers) {
+    if (name !== "connection") continue;
+    for (const token of value.toLowerCase().split(",")) named.add(token.trim());
+  }
+  return headers.filter(([name]) => !hopByHop.has(name) && (named.size === 0 || !named.has(name)));
 }

@@ -1,4 +1,5 @@
 /** Who used a tunnel on this isolate: requests and sockets that are over, the newest ones, and those that are under way. */
+import { ChurnTable } from "@/protocol/churn_table.ts";
 import { type AccessEntry, tunnelLimits } from "@/protocol/tunnel.ts";
 
 /** What is over sooner is not worth a line while it is under way. */
@@ -6,6 +7,7 @@ const OPEN_AFTER_MS = 1_000;
 
 /** One request or socket, from its beginning. */
 export interface AccessLine {
+  key: number;
   at: number;
   method: string;
   path: string;
@@ -17,7 +19,7 @@ export interface AccessLine {
 
 export class AccessLog {
   readonly #over: AccessEntry[];
-  readonly #open = new Set<AccessLine>();
+  readonly #open = new ChurnTable<AccessLine>();
   /** Lines under way that were given out as such. */
   #shown: ReadonlySet<AccessLine> = new Set();
   #isChanged = false;
@@ -30,6 +32,7 @@ export class AccessLog {
   /** A request or socket begins. Strangers choose what it says of itself: it is cut to what the log keeps. */
   begin(method: string, target: string, who: string, nowMs: number): AccessLine {
     const line: AccessLine = {
+      key: 0,
       at: Date.now(),
       method: printable(method).slice(0, tunnelLimits.logMethodChars),
       path: printable(target).slice(0, tunnelLimits.logPathChars),
@@ -37,13 +40,13 @@ export class AccessLog {
       startMs: nowMs,
       bytes: 0,
     };
-    this.#open.add(line);
+    line.key = this.#open.add(line);
     return line;
   }
 
   /** It is over. */
   end(line: AccessLine, status: number, nowMs: number): void {
-    if (!this.#open.delete(line)) return;
+    if (!this.#open.delete(line.key)) return;
     if (this.#over.length >= tunnelLimits.logEntries) this.#over.shift();
     this.#over.push(entryOf(line, status, Math.max(0, Math.round(nowMs - line.startMs))));
     this.#isChanged = true;
@@ -51,7 +54,7 @@ export class AccessLog {
 
   /** All that is to be kept: what is over in the order of its end, then what is under way. Null: as it was taken before. */
   take(nowMs: number): AccessEntry[] | null {
-    const open = [...this.#open].filter(({ startMs }) => nowMs - startMs >= OPEN_AFTER_MS)
+    const open = this.#open.values().filter(({ startMs }) => nowMs - startMs >= OPEN_AFTER_MS)
       .slice(-tunnelLimits.logOpenEntries);
     if (!this.#isChanged && open.length === this.#shown.size && open.every((line) => this.#shown.has(line))) {
       return null;

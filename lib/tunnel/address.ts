@@ -29,6 +29,11 @@ export function tunnelOfHost(host: string, { domain }: Pick<TunnelPlace, "domain
   return { kind: "hub" };
 }
 
+/** Whether two verdicts say the same. */
+export function isSameHost(a: HostVerdict, b: HostVerdict): boolean {
+  return a.kind === b.kind && (a.kind !== "tunnel" || b.kind !== "tunnel" || a.tunnelId === b.tunnelId);
+}
+
 /**
  * The origin of a tunnel, for a browser that reached the hub as `hubHost`. Null: it can have none there, because names below
  * localhost lead to the browser's own machine.

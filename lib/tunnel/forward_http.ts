@@ -46,8 +46,7 @@ export async function forwardHttp({ req, row, target, passage, passing, links }:
     );
   }
   const abort = () => stream.reset("cancelled");
-  if (passing.cut.aborted) abort();
-  passing.cut.addEventListener("abort", abort, { once: true });
+  passing.cut.whenMade(abort);
   req.signal.addEventListener("abort", abort, { once: true });
   const upload = sendBody(req, stream, passing);
   let first: { head: AnswerHead; rest: Uint8Array };

@@ -40,8 +40,7 @@ export async function forwardSocket({ req, row, target, passage, passing, links 
     return refused;
   }
   const cut = () => stream.reset("cancelled", "the tunnel was closed");
-  if (passing.cut.aborted) cut();
-  passing.cut.addEventListener("abort", cut, { once: true });
+  passing.cut.whenMade(cut);
   try {
     const { head, rest } = await readHead(stream);
     if (head.status !== 101) {

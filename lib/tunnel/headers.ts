@@ -43,34 +43,53 @@ const dropped: ReadonlySet<string> = new Set([
  */
 export function requestHeaders(req: Request, passage: Passage): HeaderList {
   const given: HeaderList = [...req.headers];
-  for (const [name, value] of given) {
-    if (!isHeaderName(name) || !isHeaderValue(value)) throw new RequestRefusal(`the header "${name}" is not valid`);
-  }
-  const framing = bodyHeaders(req);
   const local = `http://${passage.localHost}`;
-  const kept = endToEnd(given).flatMap(([name, value]): HeaderList => {
-    if (dropped.has(name) || name === "content-length") return [];
-    if (name === "cookie") return cookiesFor(value, passage);
-    if (name === "authorization" && passage.form === "path") return [];
-    if (name === "origin") return [[name, value === passage.base ? local : value]];
-    if (name === "referer") return [[name, localReferer(value, passage, local)]];
-    return [[name, value]];
-  });
+  const kept: HeaderList = [];
+  let length: string | null = null;
+  let coding: string | null = null;
+  for (const header of given) {
+    const [name, value] = header;
+    if (!isHeaderName(name) || !isHeaderValue(value)) throw new RequestRefusal(`the header "${name}" is not valid`);
+    if (name === "content-length") length = value;
+    else if (name === "transfer-encoding") coding = value;
+  }
+  for (const header of endToEnd(given)) {
+    const [name, value] = header;
+    switch (name) {
+      case "content-length":
+        break;
+      case "cookie": {
+        const own = ownCookies(value, passage);
+        if (own !== "") kept.push([name, own]);
+        break;
+      }
+      case "authorization":
+        if (passage.form !== "path") kept.push(header);
+        break;
+      case "origin":
+        kept.push([name, value === passage.base ? local : value]);
+        break;
+      case "referer":
+        kept.push([name, localReferer(value, passage, local)]);
+        break;
+      default:
+        if (!dropped.has(name)) kept.push(header);
+    }
+  }
+  const framing = bodyHeader(req.method, length, coding);
+  if (framing !== null) kept.push(framing);
   const { client, scheme, host } = passage;
   const forClient = client.includes(":") ? `"[${client}]"` : client;
-  return [
-    ...kept,
-    ...framing,
+  kept.push(
     ["x-forwarded-for", client],
     ["x-forwarded-proto", scheme],
     ["forwarded", `for=${forClient};host="${host}";proto=${scheme}`],
-  ];
+  );
+  return kept;
 }
 
-/** How the request's body is framed: its length, or chunks. Throws RequestRefusal for what could be read in two ways. */
-function bodyHeaders(req: Request): HeaderList {
-  const length = req.headers.get("content-length");
-  const coding = req.headers.get("transfer-encoding");
+/** How the request's body is framed: its length, chunks, or null for none. Throws RequestRefusal for what could be read in two ways. */
+function bodyHeader(method: string, length: string | null, coding: string | null): [string, string] | null {
   if (length !== null && coding !== null) {
     throw new RequestRefusal("Content-Length and Transfer-Encoding exclude one another");
   }
@@ -78,22 +97,21 @@ function bodyHeaders(req: Request): HeaderList {
   if (coding !== null && coding.toLowerCase() !== "chunked") {
     throw new RequestRefusal("the only transfer coding is chunked");
   }
-  if (req.method === "GET" || req.method === "HEAD") {
+  if (method === "GET" || method === "HEAD") {
     // The runtime does not hand out such a body, and to pass the request on without it would change what it says.
     if (coding !== null || (length !== null && Number(length) > 0)) {
-      throw new RequestRefusal(`a ${req.method} request with a body cannot go through a tunnel; send a POST`);
+      throw new RequestRefusal(`a ${method} request with a body cannot go through a tunnel; send a POST`);
     }
-    return [];
+    return null;
   }
-  if (coding !== null) return [["transfer-encoding", "chunked"]];
-  return length === null ? [] : [["content-length", length]];
+  if (coding !== null) return ["transfer-encoding", "chunked"];
+  return length === null ? null : ["content-length", length];
 }
 
-/** The application's own cookies. In the path form there are none: all that come are the hub's. */
-function cookiesFor(header: string, { form }: Passage): HeaderList {
-  if (form === "path") return [];
-  const own = header.split(";").map((pair) => pair.trim()).filter((pair) => pair !== "" && !isGrantCookie(pair));
-  return own.length === 0 ? [] : [["cookie", own.join("; ")]];
+/** The application's own cookies; "" when there are none. In the path form there are none: all that come are the hub's. */
+function ownCookies(header: string, { form }: Passage): string {
+  if (form === "path") return "";
+  return header.split(";").map((pair) => pair.trim()).filter((pair) => pair !== "" && !isGrantCookie(pair)).join("; ");
 }
 
 function isGrantCookie(pair: string): boolean {
@@ -138,30 +156,35 @@ export const sandboxPolicy = "sandbox allow-scripts allow-forms allow-popups all
 
 /** The headers that the browser gets, in order, repeats kept. */
 export function answerHeaders(headers: HeaderList, passage: Passage): HeaderList {
-  const kept = endToEnd(headers).flatMap(([name, value]): HeaderList => {
-    if (droppedAnswers.has(name)) return [];
-    if (passage.form === "path" && droppedInPath.has(name)) return [];
-    if (name === "set-cookie") return cookieFrom(value);
-    if (name === "location" || name === "content-location") return [[name, outward(value, passage)]];
-    return [[name, value]];
-  });
-  if (passage.form === "origin") return kept;
-  return [
-    ...kept,
-    ["content-security-policy", sandboxPolicy],
-    ["x-content-type-options", "nosniff"],
-    ["referrer-policy", "no-referrer"],
-  ];
+  const kept: HeaderList = [];
+  const isPath = passage.form === "path";
+  for (const header of endToEnd(headers)) {
+    const [name, value] = header;
+    if (droppedAnswers.has(name) || (isPath && droppedInPath.has(name))) continue;
+    if (name === "set-cookie") {
+      const cookie = ownCookie(value);
+      if (cookie !== null) kept.push([name, cookie]);
+    } else if (name === "location" || name === "content-location") kept.push([name, outward(value, passage)]);
+    else kept.push(header);
+  }
+  if (isPath) {
+    kept.push(
+      ["content-security-policy", sandboxPolicy],
+      ["x-content-type-options", "nosniff"],
+      ["referrer-policy", "no-referrer"],
+    );
+  }
+  return kept;
 }
 
-/** Host-only, whatever host the application believes to be; and not by the name of the hub's own. */
-function cookieFrom(value: string): HeaderList {
+/** A cookie as it is set for the tunnel's host alone, whatever host the application believes to be; null: by the name of the hub's own. */
+function ownCookie(value: string): string | null {
   const [pair = "", ...attributes] = value.split(";");
-  if (isGrantCookie(pair.trim())) return [];
+  if (isGrantCookie(pair.trim())) return null;
   const kept = attributes.filter((attribute) =>
     !/^\s*domain\s*=/i.test(attribute) && !/^\s*domain\s*$/i.test(attribute)
   );
-  return [["set-cookie", [pair, ...kept].join(";")]];
+  return [pair, ...kept].join(";");
 }
 
 /** An address on the local server as the browser reaches it. */

@@ -4,7 +4,9 @@ import type { Mesh } from "@/lib/mesh/types.ts";
 import type { Principal } from "@/lib/principal.ts";
 import { Budget } from "@/lib/rate_limit.ts";
 import type { AccessEntry } from "@/protocol/tunnel.ts";
+import { ChurnTable } from "@/protocol/churn_table.ts";
 import { AccessLog } from "./access_log.ts";
+import { Cut } from "./cut.ts";
 import { Pacer } from "./pacer.ts";
 import type { GrantRow, TunnelRow } from "./rows.ts";
 import type { TunnelStore } from "./store.ts";
@@ -24,8 +26,8 @@ export interface Passing {
   readonly grant: GrantRow;
   /** Counts bytes of bodies. Resolves when more may pass; null: at once. */
   pace(bytes: number): Promise<void> | null;
-  /** Resolves (with why) when it must be cut. */
-  readonly cut: AbortSignal;
+  /** Made when it must end. */
+  readonly cut: Cut;
   /** It is over: its line goes into the access log. */
   done(status: number): void;
 }
@@ -42,7 +44,7 @@ export class LiveTunnel {
   readonly #tunnelId: string;
   readonly #subscriptions: { ready: Promise<void>; [Symbol.dispose](): void }[] = [];
   readonly #grants = new Map<string, GrantRow>();
-  readonly #passing = new Map<Passing, AbortController>();
+  readonly #passing = new ChurnTable<Passing>();
   readonly #attempts = new Budget(ATTEMPTS.burst, ATTEMPTS.perSecond, performance.now());
   readonly #log: AccessLog;
   #pacer: Pacer | null = null;
@@ -119,7 +121,7 @@ export class LiveTunnel {
     const shareIds = new Set((await store.shares(this.#tunnelId)).map(({ shareId }) => shareId));
     this.#forget((grant) => grant.shareId !== null && !shareIds.has(grant.shareId));
     const credentials = new Map<string, Principal["credential"]>();
-    for (const { credential } of [...this.#grants.values(), ...[...this.#passing.keys()].map(({ grant }) => grant)]) {
+    for (const { credential } of [...this.#grants.values(), ...this.#passing.values().map(({ grant }) => grant)]) {
       if (credential !== null) credentials.set(`${credential.kind} ${credential.id}`, credential);
     }
     for (const credential of credentials.values()) {
@@ -178,23 +180,22 @@ export class LiveTunnel {
       this.#log.end(line, 503, nowMs);
       return "busy";
     }
-    const aborted = new AbortController();
-    const passing: Passing = {
+    const cut = new Cut();
+    const key = this.#passing.add({
       grant,
-      cut: aborted.signal,
+      cut,
       pace: (count) => {
         line.bytes += count;
         const waitMs = this.#pacer?.take(count, performance.now()) ?? 0;
-        return waitMs === 0 ? null : pause(waitMs, aborted.signal);
+        return waitMs === 0 ? null : pause(waitMs, cut);
       },
       done: (status) => {
-        if (!this.#passing.delete(passing)) return;
+        if (!this.#passing.delete(key)) return;
         this.#usedMs = performance.now();
         this.#log.end(line, status, this.#usedMs);
       },
-    };
-    this.#passing.set(passing, aborted);
-    return passing;
+    });
+    return this.#passing.get(key)!;
   }
 
   /** The access log of this isolate, when it is another than the last time. */
@@ -205,7 +206,7 @@ export class LiveTunnel {
   /** Forgets admissions and cuts what is under way by them. */
   #forget(isMeant: (grant: GrantRow) => boolean): void {
     for (const [secret, grant] of this.#grants) if (isMeant(grant)) this.#grants.delete(secret);
-    for (const [{ grant }, aborted] of [...this.#passing]) if (isMeant(grant)) aborted.abort();
+    for (const { grant, cut } of this.#passing.values()) if (isMeant(grant)) cut.make();
   }
 
   /** Cuts what has expired; called now and then. */
@@ -224,7 +225,7 @@ export class LiveTunnel {
     if (this.#isOver) return;
     this.#isOver = true;
     this.#grants.clear();
-    for (const aborted of [...this.#passing.values()]) aborted.abort();
+    for (const { cut } of this.#passing.values()) cut.make();
     for (const subscription of this.#subscriptions) subscription[Symbol.dispose]();
   }
 
@@ -234,15 +235,15 @@ export class LiveTunnel {
 }
 
 /** Waits so long, or until it is cut. */
-function pause(ms: number, cut: AbortSignal): Promise<void> {
-  if (cut.aborted) return Promise.resolve();
+function pause(ms: number, cut: Cut): Promise<void> {
   return new Promise((resolve) => {
-    const end = () => {
-      clearTimeout(timer);
-      cut.removeEventListener("abort", end);
+    const timer = setTimeout(() => {
+      forget();
       resolve();
-    };
-    const timer = setTimeout(end, ms);
-    cut.addEventListener("abort", end);
+    }, ms);
+    const forget = cut.whenMade(() => {
+      clearTimeout(timer);
+      resolve();
+    });
   });
 }

@@ -11,7 +11,15 @@ import type { Authenticator, Principal } from "@/lib/principal.ts";
 import type { SessionStore } from "@/lib/session/types.ts";
 import type { HubLinks } from "@/protocol/link/types.ts";
 import type { AccessEntry } from "@/protocol/tunnel.ts";
-import { rawAuthority, rawTarget, tunnelOfHost, tunnelOrigin, tunnelPath, type TunnelPlace } from "./address.ts";
+import {
+  isSameHost,
+  rawAuthority,
+  rawTarget,
+  tunnelOfHost,
+  tunnelOrigin,
+  tunnelPath,
+  type TunnelPlace,
+} from "./address.ts";
 import { enter, ENTER_PATH, grantFrom } from "./entry.ts";
 import { forwardHttp, type Forwarding } from "./forward_http.ts";
 import { forwardSocket } from "./forward_socket.ts";
@@ -80,7 +88,7 @@ export class Tunnels {
     named: ReturnType<typeof tunnelOfHost>,
     path: ReturnType<typeof tunnelPath>,
   ): Promise<Response> {
-    if (JSON.stringify(verdict) !== JSON.stringify(named)) {
+    if (!isSameHost(verdict, named)) {
       return plainPage(400, "Which host?", "the request line and the Host header name different hosts");
     }
     const client = (this.#options.config.isProxyTrusted ? forwardedFor(req) : null) ??

@@ -142,15 +142,20 @@ export function decodeJson(bytes: Uint8Array): unknown {
   }
 }
 
+/** The JSON of a stream's header. Throws RangeError when it is over linkLimits.headerBytes. */
+export function headerJson(header: unknown): string {
+  const json = JSON.stringify(header);
+  // A character is three bytes at most.
+  const bytes = json.length * 3 > linkLimits.headerBytes ? encoder.encode(json).length : json.length;
+  if (bytes > linkLimits.headerBytes) {
+    throw new RangeError(`the header of a stream holds ${bytes} bytes; at most ${linkLimits.headerBytes} may be`);
+  }
+  return json;
+}
+
 /** An OPEN frame. Throws RangeError when the header's JSON is over linkLimits.headerBytes. */
 export function encodeOpen(streamId: number, header: unknown): Uint8Array<ArrayBuffer> {
-  const payload = encoder.encode(JSON.stringify(header));
-  if (payload.length > linkLimits.headerBytes) {
-    throw new RangeError(
-      `the header of a stream holds ${payload.length} bytes; at most ${linkLimits.headerBytes} may be`,
-    );
-  }
-  return frame(streamId, frameTypes.open, payload);
+  return frame(streamId, frameTypes.open, encoder.encode(headerJson(header)));
 }
 
 /** A RESET frame; the message is cut to RESET_MESSAGE_BYTES. */

@@ -7,21 +7,11 @@
  * go round, one DATA frame each.
  */
 import type * as z from "zod";
-import {
-  decodeJson,
-  decodeMessage,
-  encodeEnd,
-  encodeOpen,
-  encodePing,
-  encodePong,
-  encodeReset,
-  type FrameHandler,
-  LinkProtocolError,
-} from "./codec.ts";
+import { ChurnTable } from "../churn_table.ts";
+import { decodeJson, decodeMessage, type FrameHandler, frameTypes, headerJson, LinkProtocolError } from "./codec.ts";
 import { MessageWriter } from "./message_writer.ts";
 import { ReceiveBudget } from "./receive_budget.ts";
 import { MuxStream, type StreamLink } from "./stream.ts";
-import { StreamTable } from "./stream_table.ts";
 import { linkLimits, type ResetCode, StreamResetError } from "./types.ts";
 
 /** What carries the messages of a link to its other end: all of them, in order, or none from some point on. */
@@ -75,10 +65,8 @@ export class Multiplexer<Header> implements StreamLink, FrameHandler {
   readonly #socketBytes: number;
   readonly #maxStreams: number;
   readonly #writer: MessageWriter;
-  readonly #streams = new StreamTable<MuxStream<Header>>();
+  readonly #streams = new ChurnTable<MuxStream<Header>>();
   readonly #stats = { ignoredFrames: 0, refusedStreams: 0, sentBytes: 0, receivedBytes: 0 };
-  /** Encoded frames that go before all data: OPEN, END, RESET, PING, PONG. */
-  #control: Uint8Array<ArrayBuffer>[] = [];
   /** Streams that may have credit to grant. */
   readonly #owing = new Set<MuxStream<unknown>>();
   /** Streams with something to send, whose turn it is first. */
@@ -116,16 +104,19 @@ export class Multiplexer<Header> implements StreamLink, FrameHandler {
       throw new StreamResetError("too_many_streams", `this link has ${this.#maxStreams} streams open already`);
     }
     const id = this.#nextStreamId();
-    const frame = encodeOpen(id, header);
+    const json = headerJson(header);
     const stream = new MuxStream(id, header, this);
     this.#streams.set(id, stream);
-    this.#sendControl(frame);
+    this.#writer.addOpen(id, json);
+    this.#schedule();
     return stream;
   }
 
   /** Asks the other end for a sign of life; its answer arrives like everything else. */
   ping(): void {
-    if (!this.#isOver) this.#sendControl(encodePing());
+    if (this.#isOver) return;
+    this.#writer.addEmpty(0, frameTypes.ping);
+    this.#schedule();
   }
 
   /** A message has come. `borrowed`: its memory will be written over after this, so what is kept of it is copied. */
@@ -146,7 +137,6 @@ export class Multiplexer<Header> implements StreamLink, FrameHandler {
   lost(reason: string): void {
     if (this.#isOver) return;
     this.#isOver = true;
-    this.#control = [];
     this.#ready = [];
     this.#owing.clear();
     for (const stream of this.#streams.values()) stream.fail(new StreamResetError("link_lost", reason));
@@ -154,13 +144,14 @@ export class Multiplexer<Header> implements StreamLink, FrameHandler {
 
   /** Sends what may be sent now. It is called by itself when there is something new. */
   pump(): void {
-    this.#isScheduled = false;
     if (this.#isOver) return;
+    // What it does itself asks for no other pump.
+    this.#isScheduled = true;
     if (this.#options.transport.bufferedBytes() > MAX_BUFFERED_BYTES) {
       this.#fail(new LinkProtocolError("too_large", `the other end did not read ${MAX_BUFFERED_BYTES} bytes`));
       return;
     }
-    this.#writeControl();
+    this.#writeOwed();
     while (this.#ready.length > 0 && this.#inFlightBytes < this.#socketBytes) {
       const stream = this.#ready.shift()!;
       const room = this.#socketBytes - this.#inFlightBytes;
@@ -172,9 +163,8 @@ export class Multiplexer<Header> implements StreamLink, FrameHandler {
       stream.takeInto(this.#writer.addData(stream.id, length));
       if (stream.sendableBytes > 0) this.ready(stream);
     }
-    // The ends of streams whose last bytes these were.
-    this.#writeControl();
     this.#writer.flush();
+    this.#isScheduled = false;
   }
 
   // --- StreamLink
@@ -192,11 +182,13 @@ export class Multiplexer<Header> implements StreamLink, FrameHandler {
   }
 
   sendEnd(stream: MuxStream<unknown>): void {
-    this.#sendControl(encodeEnd(stream.id));
+    if (this.#isOver) return;
+    this.#writer.addEmpty(stream.id, frameTypes.end);
+    this.#schedule();
   }
 
   sendReset(stream: MuxStream<unknown>, code: ResetCode, message: string): void {
-    this.#sendControl(encodeReset(stream.id, code, message));
+    this.#writeReset(stream.id, code, message);
   }
 
   finished(stream: MuxStream<unknown>): void {
@@ -281,7 +273,7 @@ export class Multiplexer<Header> implements StreamLink, FrameHandler {
   #refuse(streamId: number, code: ResetCode, message: string): void {
     this.#stats.refusedStreams++;
     this.#streams.get(streamId)?.fail(new StreamResetError("protocol_error", "the other end opened it itself"));
-    this.#sendControl(encodeReset(streamId, code, message));
+    this.#writeReset(streamId, code, message);
   }
 
   /** Ids come again only after all the others: no frame of an old stream is still on its way then. */
@@ -292,18 +284,16 @@ export class Multiplexer<Header> implements StreamLink, FrameHandler {
     return this.#lastStreamId;
   }
 
-  #sendControl(frame: Uint8Array<ArrayBuffer>): void {
+  #writeReset(streamId: number, code: ResetCode, message: string): void {
     if (this.#isOver) return;
-    this.#control.push(frame);
+    this.#writer.addReset(streamId, code, message);
     this.#schedule();
   }
 
-  #writeControl(): void {
-    if (this.#owesPong) this.#control.push(encodePong());
+  /** Says what is owed before anything is sent: an answer to pings, what was received, credit. */
+  #writeOwed(): void {
+    if (this.#owesPong) this.#writer.addEmpty(0, frameTypes.pong);
     this.#owesPong = false;
-    const control = this.#control;
-    if (control.length > 0) this.#control = [];
-    for (const frame of control) this.#writer.add(frame);
     if (this.#unsaidBytes >= this.#socketBytes / 8) {
       this.#writer.addCredit(0, this.#unsaidBytes);
       this.#unsaidBytes = 0;
