@@ -30,6 +30,10 @@ interface NodePty {
 /** Time for the program to end after SIGHUP, before SIGKILL. */
 const KILL_AFTER_MS = 2_000;
 
+/** How soon a program that has not taken all its input is offered the rest, and how seldom when it still takes none. */
+const OFFER_MS = 5;
+const OFFER_MAX_MS = 50;
+
 /** Reads come as 4 KB at the start of a buffer of 64: what is kept for a while must not keep sixteen times its size. */
 function compact(bytes: Uint8Array): Uint8Array {
   return bytes.length * 2 < bytes.buffer.byteLength ? new Uint8Array(bytes) : bytes;
@@ -38,6 +42,8 @@ function compact(bytes: Uint8Array): Uint8Array {
 export class Pty {
   readonly #pty: NodePty;
   #killTimer: ReturnType<typeof setTimeout> | undefined;
+  #offerTimer: ReturnType<typeof setTimeout> | undefined;
+  #isPaused = false;
   #hasExited = false;
 
   /** Starts the program. Throws when it cannot be started. */
@@ -58,6 +64,7 @@ export class Pty {
     this.#pty.onExit(({ exitCode, signal }) => {
       this.#hasExited = true;
       clearTimeout(this.#killTimer);
+      clearTimeout(this.#offerTimer);
       options.onExit({ code: exitCode, signal: signal || null });
     });
   }
@@ -68,7 +75,30 @@ export class Pty {
 
   /** Gives input to the program. */
   write(bytes: Uint8Array): void {
-    if (!this.#hasExited) this.#pty.write(Buffer.from(bytes));
+    if (this.#hasExited) return;
+    this.#pty.write(Buffer.from(bytes));
+    if (this.#offerTimer === undefined) this.#offerLater(OFFER_MS);
+  }
+
+  /**
+   * When the pty is full (some 20 KB that the program has not read) Deno 2.9 tries again only once reading begins or something was
+   * read: without that the rest of the input would wait for ever.
+   */
+  #offerLater(afterMs: number): void {
+    const waiting = this.#waitingBytes;
+    if (waiting === 0) return;
+    this.#offerTimer = setTimeout(() => {
+      this.#offerTimer = undefined;
+      if (!this.#isPaused) {
+        this.#pty.pause();
+        this.#pty.resume();
+      }
+      this.#offerLater(this.#waitingBytes < waiting ? OFFER_MS : Math.min(afterMs * 2, OFFER_MAX_MS));
+    }, afterMs);
+  }
+
+  get #waitingBytes(): number {
+    return this.#hasExited ? 0 : this.#pty._socket?.writableLength ?? 0;
   }
 
   /** Resolves when little enough input waits for the program to read it (terminalLimits.inputBytes). */
@@ -93,10 +123,12 @@ export class Pty {
   }
 
   pause(): void {
+    this.#isPaused = true;
     if (!this.#hasExited) this.#pty.pause();
   }
 
   resume(): void {
+    this.#isPaused = false;
     if (!this.#hasExited) this.#pty.resume();
   }
 
