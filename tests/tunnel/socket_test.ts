@@ -1,74 +1,8 @@
 /** WebSockets through a tunnel. */
 import assert from "node:assert/strict";
 import { within } from "../support/patience.ts";
-import { localServer, startRig, type TunnelClient } from "./support.ts";
-
-/** The DOM's type does not know Deno's options. */
-type SocketClass = new (url: string, options: { protocols: string[]; headers: Record<string, string> }) => WebSocket;
-
-/** A port whose one connection reaches the hub with the tunnel's Host: a WebSocket client names the host that it connects to. */
-async function door(tunnel: TunnelClient): Promise<number> {
-  const listener = Deno.listen({ hostname: "127.0.0.1", port: 0 });
-  const { port } = listener.addr;
-  const carry = async () => {
-    const client = await listener.accept();
-    listener.close();
-    const hub = await Deno.connect({ hostname: "127.0.0.1", port: tunnel.hub.port });
-    const buffer = new Uint8Array(64 * 1024);
-    const count = await client.read(buffer) ?? 0;
-    const head = new TextDecoder().decode(buffer.subarray(0, count)).replace(/^host: .*$/im, `Host: ${tunnel.host}`);
-    await hub.write(new TextEncoder().encode(head));
-    const pipes = [client.readable.pipeTo(hub.writable), hub.readable.pipeTo(client.writable)];
-    await Promise.allSettled(pipes);
-  };
-  await Promise.resolve();
-  void carry().catch(() => {});
-  return port;
-}
-
-interface Opened {
-  socket: WebSocket;
-  /** The next message. */
-  next(): Promise<string | Uint8Array>;
-  closed: Promise<CloseEvent>;
-}
-
-async function open(
-  tunnel: TunnelClient,
-  path: string,
-  protocols: string[],
-  headers: Record<string, string> = {},
-): Promise<Opened> {
-  const socket = new (WebSocket as unknown as SocketClass)(`ws://127.0.0.1:${await door(tunnel)}${path}`, {
-    protocols,
-    headers: { cookie: tunnel.cookie, origin: tunnel.origin, ...headers },
-  });
-  socket.binaryType = "arraybuffer";
-  const arrived: (string | Uint8Array)[] = [];
-  const waiting: ((message: string | Uint8Array) => void)[] = [];
-  socket.onmessage = ({ data }) => {
-    const message = typeof data === "string" ? data : new Uint8Array(data);
-    const waiter = waiting.shift();
-    if (waiter) waiter(message);
-    else arrived.push(message);
-  };
-  const closed = new Promise<CloseEvent>((resolve) => socket.onclose = resolve);
-  await within(
-    new Promise<void>((resolve, reject) => {
-      socket.onopen = () => resolve();
-      socket.onerror = (event) => reject(new Error((event as ErrorEvent).message));
-    }),
-    "the socket's opening",
-  );
-  socket.onerror = null;
-  const next = () => {
-    const message = arrived.shift();
-    return message !== undefined
-      ? Promise.resolve(message)
-      : within(new Promise<string | Uint8Array>((resolve) => waiting.push(resolve)), "a message");
-  };
-  return { socket, closed, next };
-}
+import { openTunnelSocket as open } from "./socket_client.ts";
+import { localServer, startRig } from "./support.ts";
 
 Deno.test("tunnel - WebSockets", async (t) => {
   await using rig = await startRig();

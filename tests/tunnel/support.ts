@@ -1,6 +1,6 @@
 /** A hub, its runner and local servers, and a client that speaks HTTP to a tunnel's host as a browser would. */
 import * as http from "node:http";
-import { type HubProcess, type Person, startHub } from "../support/hub.ts";
+import { type HubClient, type HubProcess, type Person, startHub } from "../support/hub.ts";
 import { eventually, within } from "../support/patience.ts";
 import { type RunnerOptions, type RunnerProcess, startRunner } from "../support/runner.ts";
 
@@ -48,11 +48,11 @@ export interface Answer {
 }
 
 export class TunnelClient {
-  readonly hub: HubProcess;
+  readonly hub: HubClient;
   readonly tunnelId: string;
   cookie = "";
 
-  constructor(hub: HubProcess, tunnelId: string) {
+  constructor(hub: HubClient, tunnelId: string) {
     this.hub = hub;
     this.tunnelId = tunnelId;
   }
