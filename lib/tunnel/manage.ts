@@ -57,10 +57,7 @@ export async function openTunnel(ctx: GatewayContext, principal: Principal, aske
     sessionId: sessionId ?? known?.sessionId ?? null,
     createdAt: known?.createdAt ?? Date.now(),
     expiresAt,
-    bounds: {
-      connections: asked.bounds?.connections ?? known?.bounds.connections ?? tunnelLimits.connections,
-      bytesPerS: asked.bounds?.bytesPerS ?? known?.bounds.bytesPerS ?? null,
-    },
+    bounds: { connections: tunnelLimits.connections, bytesPerS: null, ...known?.bounds, ...asked.bounds },
   };
   const answer = TunnelResult.parse(
     await askRunner(ctx, principal, runnerId, {

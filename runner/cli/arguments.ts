@@ -1,5 +1,6 @@
 /** The command line of `perch`: what may be said, and what each thing means. Pure. */
 import { parseArgs, type ParseArgsConfig } from "node:util";
+import { tunnelLimits } from "@/protocol/tunnel.ts";
 
 /** The command line is wrong; the message is one sentence, the exit code is 2. */
 export class UsageError extends Error {
@@ -88,7 +89,8 @@ export const commands = {
   },
   expose: {
     summary: "make a local port reachable through the hub; list and close such tunnels",
-    usage: "perch expose <port> [--name NAME] [--session ID] [--close] | perch expose --list",
+    usage:
+      "perch expose <port> [--name NAME] [--session ID] [--max-connections N] [--max-rate RATE] [--close] | perch expose --list",
     options: {
       name: { type: "string", value: "NAME", help: "how the hub names it (default: the port)" },
       session: {
@@ -97,6 +99,17 @@ export const commands = {
         help: "the session that it belongs to (default: PERCH_SESSION_ID, which agents have)",
       },
       host: { type: "string", value: "HOST", help: "a host that the runner allows (default: this machine)" },
+      "max-connections": {
+        type: "string",
+        value: "N",
+        help:
+          `requests and WebSockets at once, from 1 to ${tunnelLimits.maxConnections} (default: ${tunnelLimits.connections})`,
+      },
+      "max-rate": {
+        type: "string",
+        value: "RATE",
+        help: 'bytes a second, both directions together, as "500kB" or "2MB"; "none": no limit (default)',
+      },
       list: { type: "boolean", help: "list this user's tunnels" },
       close: { type: "boolean", help: "close the tunnel of this port" },
       json: jsonOption,
@@ -134,6 +147,8 @@ export interface CommandValues {
   session?: string;
   host?: string;
   "tunnel-host"?: string[];
+  "max-connections"?: string;
+  "max-rate"?: string;
   list?: boolean;
   close?: boolean;
 }
@@ -221,9 +236,15 @@ function programHelp(): string {
 
 function commandHelp(command: CommandName): string {
   const help: CommandHelp = commands[command];
+  const width = Math.max(
+    18,
+    ...Object.entries(help.options).map(([name, { value }]) => {
+      return 4 + name.length + (value === undefined ? 0 : 1 + value.length);
+    }),
+  ) + 2;
   const rows = Object.entries(help.options).map(([name, option]) => {
     const left = `--${name}${option.value === undefined ? "" : ` ${option.value}`}`;
-    return `  ${left.padEnd(18)}${option.help}`;
+    return `  ${left.padEnd(width)}${option.help}`;
   });
   return [
     `${help.summary[0]?.toUpperCase()}${help.summary.slice(1)}.`,

@@ -1,6 +1,7 @@
 /** `perch expose`: makes a local port reachable through the hub, lists such tunnels and closes them. */
 import * as z from "zod";
-import { TunnelInfo } from "@/protocol/tunnel.ts";
+import { formatByteRate, parseByteRate } from "@/protocol/byte_rate.ts";
+import { type TunnelBounds, TunnelInfo, tunnelLimits } from "@/protocol/tunnel.ts";
 import { hubSettings, readConfig } from "../config.ts";
 import { dataDir } from "../data_dir.ts";
 import { LoginError } from "../device_login.ts";
@@ -26,6 +27,7 @@ export async function expose(portArgument: string | undefined, values: CommandVa
   if (!/^\d{1,5}$/.test(portArgument) || port < 1 || port > 65_535) {
     throw new UsageError(`"${portArgument}" is no port; a port is a number from 1 to 65535`);
   }
+  const bounds = boundsOf(values);
   const { runnerId } = config;
   if (runnerId === undefined) throw new LoginError("no runner has run on this machine yet; start it with perch runner");
   if (values.close) return await close(hub, runnerId, port);
@@ -37,14 +39,44 @@ export async function expose(portArgument: string | undefined, values: CommandVa
       ...(values.name ? { name: values.name } : {}),
       ...(values.host ? { host: values.host } : {}),
       ...(sessionId ? { sessionId } : {}),
+      ...(Object.keys(bounds).length > 0 ? { bounds } : {}),
     }),
   );
   if (values.json) console.log(JSON.stringify(tunnel, null, 2));
   else {
+    const limits = limitsOf(tunnel);
     console.log(`Port ${port} is exposed to you alone as "${tunnel.name}":\n\n  ${addressOf(hub, tunnel)}\n`);
+    if (limits !== "") console.log(`It carries at most ${limits}.`);
     console.log(`Close it with: perch expose ${port} --close`);
   }
   return 0;
+}
+
+/** Throws UsageError. */
+function boundsOf(values: CommandValues): Partial<TunnelBounds> {
+  const { "max-connections": connections, "max-rate": rate } = values;
+  const { maxConnections, minBytesPerS, maxBytesPerS } = tunnelLimits;
+  const bounds: Partial<TunnelBounds> = {};
+  if (connections !== undefined) {
+    bounds.connections = Number(connections);
+    if (!/^\d{1,6}$/.test(connections) || bounds.connections < 1 || bounds.connections > maxConnections) {
+      throw new UsageError(`--max-connections "${connections}" is not a number from 1 to ${maxConnections}`);
+    }
+  }
+  if (rate !== undefined) {
+    bounds.bytesPerS = rate === "none" ? null : parseByteRate(rate) ?? 0;
+    if (bounds.bytesPerS !== null && (bounds.bytesPerS < minBytesPerS || bounds.bytesPerS > maxBytesPerS)) {
+      const range = `from ${formatByteRate(minBytesPerS)} to ${formatByteRate(maxBytesPerS)}`;
+      throw new UsageError(`--max-rate "${rate}" is no rate ${range}; write it as 500kB or 2MB, or none`);
+    }
+  }
+  return bounds;
+}
+
+/** "20 requests at once, 2 MB/s"; empty: what every tunnel carries. */
+function limitsOf({ bounds: { connections, bytesPerS } }: TunnelInfo): string {
+  const requests = connections === tunnelLimits.connections ? [] : [`${connections} requests at once`];
+  return [...requests, ...(bytesPerS === null ? [] : [formatByteRate(bytesPerS)])].join(", ");
 }
 
 interface Hub {
@@ -58,7 +90,9 @@ async function list(hub: Hub, values: CommandValues): Promise<number> {
   else if (tunnels.length === 0) console.log("No port is exposed. Expose one with: perch expose <port>");
   for (const tunnel of values.json ? [] : tunnels) {
     const runner = `${tunnel.runnerName ?? "a runner that is gone"}${tunnel.isConnected ? "" : " (offline)"}`;
-    console.log(`${String(tunnel.port).padEnd(6)} ${tunnel.name}  on ${runner}\n       ${addressOf(hub, tunnel)}`);
+    const limits = limitsOf(tunnel);
+    const about = `${tunnel.name}  on ${runner}${limits === "" ? "" : `  (at most ${limits})`}`;
+    console.log(`${String(tunnel.port).padEnd(6)} ${about}\n       ${addressOf(hub, tunnel)}`);
   }
   return 0;
 }

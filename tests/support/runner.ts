@@ -10,6 +10,8 @@ export interface RunnerOptions {
   env?: Record<string, string>;
   /** Program and arguments before `runner`; default: this deno on runner/main.ts. */
   command?: string[];
+  /** Further options of `perch runner`. */
+  args?: string[];
 }
 
 /** Starts a runner for the hub's first person and waits until the hub sees it. Dispose it: all its processes go. */
@@ -39,14 +41,26 @@ export class RunnerProcess implements AsyncDisposable {
   runnerId = "";
   readonly #hub: HubClient;
 
-  constructor(hub: HubClient, dir: string, { env, command }: RunnerOptions) {
+  constructor(hub: HubClient, dir: string, { env, command, args = [] }: RunnerOptions) {
     this.#hub = hub;
     this.dir = dir;
     const [program, ...before] = command ??
       [Deno.execPath(), "run", "-A", "--quiet", "--config", join(root, "deno.json"), join(root, "runner/main.ts")];
     this.child = new Child({
       program: program!,
-      args: [...before, "runner", "--hub", hub.url, "--data-dir", dir, "--root", this.work, "--name", this.name],
+      args: [
+        ...before,
+        "runner",
+        "--hub",
+        hub.url,
+        "--data-dir",
+        dir,
+        "--root",
+        this.work,
+        "--name",
+        this.name,
+        ...args,
+      ],
       env: { PERCH_API_KEY: hub.apiKey, ...env },
       logPath: join(dir, "runner-stderr.log"),
     });

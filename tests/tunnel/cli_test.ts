@@ -33,11 +33,23 @@ Deno.test("tunnel - perch expose: open, list, close, and what it says when it ca
   assert.equal((await client.ask("GET", "/")).text, "from the command line");
   assert.match((await perch("--list")).out, new RegExp(`^${local.port} +site  on ${rig.runner.name}`));
   assert.equal(JSON.parse((await perch("--list", "--json")).out)[0].tunnelId, tunnelId);
+  const bounded = await perch(`${local.port}`, "--max-connections", "20", "--max-rate", "2MB");
+  assert.match(bounded.out, /at most 20 requests at once, 2 MB\/s/);
+  const bounds = async () => JSON.parse((await perch("--list", "--json")).out)[0].bounds;
+  assert.deepEqual(await bounds(), { connections: 20, bytesPerS: 2_000_000 });
+  assert.match((await perch("--list")).out, /\(at most 20 requests at once, 2 MB\/s\)/);
+  // What is not named stays.
+  assert.equal((await perch(`${local.port}`, "--max-rate", "none")).code, 0);
+  assert.deepEqual(await bounds(), { connections: 20, bytesPerS: null });
+  assert.match((await perch("--help")).out, /--max-rate RATE[^\n]*bytes a second[^]*--close/);
   assert.equal((await perch(`${local.port}`, "--close")).code, 0);
   assert.equal((await client.ask("GET", "/")).status, 404);
   const cases: [string[], number, RegExp][] = [
     [[], 2, /needs <port>/],
     [["70000"], 2, /"70000" is no port/],
+    [["80", "--max-connections", "0"], 2, /--max-connections "0" is not a number from 1 to 512/],
+    [["80", "--max-rate", "fast"], 2, /--max-rate "fast" is no rate from 1 kB\/s to 10 GB\/s/],
+    [["80", "--max-rate", "10"], 2, /--max-rate "10" is no rate from/],
     [[`${local.port}`, "--close"], 1, /is not exposed/],
     [["80", "--host", "10.0.0.1"], 1, /this machine only; .*--tunnel-host 10\.0\.0\.1/],
     [["80", "--session", "nothing"], 1, /no session "nothing"/],
