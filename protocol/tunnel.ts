@@ -143,6 +143,8 @@ export const ExposePort = z.object({
   host: TunnelHost.nullable(),
   sessionId: Id.nullable(),
   expiresAt: TimeMs.nullable(),
+  /** The runner's other tunnels. Those that it knows and the hub does not were closed while it was away. */
+  others: z.array(TunnelId).max(tunnelLimits.perUser),
 });
 export type ExposePort = z.infer<typeof ExposePort>;
 

@@ -67,6 +67,7 @@ export async function openTunnel(ctx: GatewayContext, principal: Principal, aske
       host,
       sessionId: row.sessionId,
       expiresAt,
+      others: rows.filter((other) => other.runnerId === runnerId).map(({ tunnelId }) => tunnelId),
     }),
   );
   if (!answer.ok) {
@@ -132,7 +133,7 @@ export async function closeTunnel(ctx: GatewayContext, principal: Principal, tun
   const row = await requireTunnel(ctx, principal, tunnelId);
   await ctx.tunnels.store.delete(principal.userId, tunnelId);
   ctx.tunnels.changed(row);
-  // Without its row nothing leads to the port any more; a runner that is offline forgets it when it is asked again.
+  // Without its row nothing leads to the port any more; a runner that is offline forgets it when it exposes the next one.
   await askRunner(ctx, principal, row.runnerId, { type: "unexpose_port", tunnelId })
     .catch((error) => ctx.log.info("unexpose_not_delivered", { tunnelId, error: errorText(error) }));
 }

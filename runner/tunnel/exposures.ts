@@ -45,9 +45,13 @@ export class Exposures {
     }
   }
 
-  /** Exposes a port. Throws ExposureError. */
-  add(exposure: Exposure): void {
-    this.#forgetExpired();
+  /**
+   * Exposes a port. When there is no room left, those that are not among `others` go: the hub closed them while this runner was
+   * away. Not sooner, since what the hub said of others may be older than what it asked last. Throws ExposureError.
+   */
+  add(exposure: Exposure, others: readonly string[]): void {
+    this.#forget(({ expiresAt }) => expiresAt !== null && expiresAt <= this.#now());
+    if (this.#byId.size >= tunnelLimits.perRunner) this.#forget(({ tunnelId }) => !others.includes(tunnelId));
     const { host } = exposure;
     if (host !== null && !this.#allowedHosts.has(host.toLowerCase())) {
       throw new ExposureError(
@@ -79,10 +83,8 @@ export class Exposures {
     return [...this.#byId.values()];
   }
 
-  #forgetExpired(): void {
-    for (const { tunnelId, expiresAt } of this.#byId.values()) {
-      if (expiresAt !== null && expiresAt <= this.#now()) this.#byId.delete(tunnelId);
-    }
+  #forget(isOver: (exposure: Exposure) => boolean): void {
+    for (const exposure of this.#byId.values()) if (isOver(exposure)) this.#byId.delete(exposure.tunnelId);
   }
 
   #save(): void {

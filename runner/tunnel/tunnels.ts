@@ -36,8 +36,8 @@ export class RunnerTunnels {
     const { requestId } = request;
     try {
       if (request.type === "expose_port") {
-        const { tunnelId, port, host, sessionId, expiresAt } = request;
-        this.#exposures.add({ tunnelId, port, host, sessionId, expiresAt });
+        const { tunnelId, port, host, sessionId, expiresAt, others } = request;
+        this.#exposures.add({ tunnelId, port, host, sessionId, expiresAt }, others);
         this.#write("info", `port ${port} is exposed`, { tunnelId, host, sessionId });
       } else {
         this.#exposures.remove(request.tunnelId);
