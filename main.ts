@@ -10,6 +10,7 @@ import { openHub } from "@/lib/hub.ts";
 import { openKv } from "@/lib/kv/open.ts";
 import { createLog, errorText } from "@/lib/log.ts";
 import { openMesh } from "@/lib/mesh/mesh.ts";
+import type { Mesh } from "@/lib/mesh/types.ts";
 import { logRequest } from "@/lib/request_log.ts";
 import { Retention } from "@/lib/retention.ts";
 import { openSessionStore } from "@/lib/session/store.ts";
@@ -26,12 +27,24 @@ const kv = await openKv(environment.kvLocation, { isolates: environment.isolates
 const isEmbedded = environment.kvLocation?.startsWith("http") === false;
 // Only one process opens an embedded database, so whatever an earlier one left behind is dead.
 const boot = Deno.env.get("PERCH_BOOT_ID") ?? isolateId;
-const mesh = await openMesh({
+// Isolates of one process share its port, so that nobody could say which of them he means: each gets another, for the others only.
+const peerServer: Deno.HttpServer<Deno.NetAddr> | null =
+  environment.isolates === 1 || environment.isolateUrl !== undefined
+    ? null
+    : Deno.serve({ hostname: "127.0.0.1", port: 0, onListen() {} }, (req): Promise<Response> =>
+      new URL(req.url).pathname === "/ws/mesh" ? mesh.upgrade(req) : hub.links.upgradePeer(req));
+const isolateUrl: string | undefined = peerServer === null
+  ? environment.isolateUrl
+  : `http://127.0.0.1:${peerServer.addr.port}`;
+
+const mesh: Mesh = await openMesh({
   kv,
   isolateId,
+  ...(isolateUrl === undefined ? {} : { url: isolateUrl }),
   ...(isEmbedded ? { slot: { name: "embedded", boot } } : {}),
   onError: (error) => log.warn("mesh_failed", { error: errorText(error) }),
   onOverflow: (peer, bytes) => log.warn("mesh_overflow", { peer, bytes }),
+  onUnreachable: (peer, url, error) => log.warn("mesh_peer_unreachable", { peer, url, error }),
 });
 const store = openSessionStore({
   kv,
@@ -46,14 +59,6 @@ const auth = await openAuth({
   onRevoked: (userId, credential) => hub.credentialRevoked(userId, credential),
 });
 
-// Isolates of one process share its port, so that nobody could say which of them he means: each gets another, for the others only.
-const peerServer: Deno.HttpServer<Deno.NetAddr> | null =
-  environment.isolates === 1 || environment.isolateUrl !== undefined
-    ? null
-    : Deno.serve({ hostname: "127.0.0.1", port: 0, onListen() {} }, (req): Promise<Response> =>
-      hub.links.upgradePeer(req));
-const peerUrl: string | undefined = peerServer === null ? undefined : `http://127.0.0.1:${peerServer.addr.port}`;
-
 /** This isolate's hub. */
 export const hub = openHub({
   log,
@@ -64,7 +69,7 @@ export const hub = openHub({
   // The machine's own names are how others on its network reach it.
   config: {
     publicUrl: environment.publicUrl,
-    isolateUrl: environment.isolateUrl ?? peerUrl,
+    isolateUrl,
     hostNames: [...environment.hostNames, hostname(), `${hostname()}.local`],
     isProxyTrusted: environment.isProxyTrusted,
     metricsToken: environment.metricsToken,

@@ -32,7 +32,7 @@ export async function cluster(options: { isQuick: boolean }): Promise<Result[]> 
   }
   // It looks for a denokv itself as soon as it is loaded, which no other bench needs.
   const { Cluster } = await import("../tests/cluster/cluster.ts");
-  await using hubs = await Cluster.start(denokv);
+  await using hubs = await Cluster.start(denokv, { peers: "direct" });
   const results = [...await steady(hubs.hubs, plan), ...await churn(hubs.hubs, plan)];
   return results;
 }

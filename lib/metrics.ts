@@ -44,6 +44,7 @@ export class HubMetrics {
     const memory = Deno.memoryUsage();
     const cpu = process.cpuUsage();
     counters.set("mesh_peers", "", peers.peers);
+    counters.set("mesh_peers_direct", "", peers.direct);
     counters.set("mesh_peers_lagging", "", peers.lagging);
     counters.set("mesh_outbox_bytes", "", peers.outboxBytes);
     counters.set("mesh_messages_dropped", "", peers.dropped);

@@ -64,6 +64,7 @@ export const metricTable = {
   commands_accepted: { kind: "counter", help: "Commands stored in an inbox" },
   commands_settled: { kind: "counter", label: "status", help: "Commands settled by a receipt or expired" },
   mesh_peers: { kind: "gauge", help: "Other isolates known" },
+  mesh_peers_direct: { kind: "gauge", help: "Other isolates that messages go to over a socket, not through KV" },
   mesh_peers_lagging: { kind: "gauge", help: "Other isolates that do not read, so that messages to them are dropped" },
   mesh_messages_dropped: {
     kind: "counter",

@@ -5,12 +5,12 @@
 import * as z from "zod";
 import type { Log } from "@/lib/log.ts";
 import { errorText } from "@/lib/log.ts";
+import { type PeerSocket, PeerSockets } from "@/lib/mesh/peer_sockets.ts";
 import type { Mesh } from "@/lib/mesh/types.ts";
 import { type LinkTransport, Multiplexer } from "@/protocol/link/multiplexer.ts";
 import type { MuxStream } from "@/protocol/link/stream.ts";
 import { linkLimits, StreamHeader, StreamResetError } from "@/protocol/link/types.ts";
 import { Id } from "@/protocol/shared.ts";
-import { type PeerSocket, PeerSockets } from "./peer_sockets.ts";
 
 /** What a stream between isolates is for. */
 export const PeerHeader = z.object({ runnerId: Id, stream: StreamHeader });
@@ -63,7 +63,8 @@ export class PeerLinks {
     this.#sockets = new PeerSockets({
       kv,
       isolateId: mesh.isolateId,
-      log,
+      path: "/ws/peer",
+      onUnreachable: (peer, url, error) => log.warn("peer_unreachable", { peer, url, error }),
       onSocket: (socket) => {
         const link = this.#overSocket(socket, crypto.randomUUID(), true);
         this.#others.set(link.linkId, link);

@@ -34,12 +34,16 @@ class Closing {
   }
 }
 
-/** Posts what waits in the peers' outboxes: at once when idle, then at most every `flushMs` while more comes. */
+/**
+ * Sends what waits in the peers' outboxes: at once when idle, then at most every `flushMs` while more comes. Those that can be
+ * reached directly do not wait for what goes into mailboxes.
+ */
 export class Postman {
   #options: ExchangeOptions;
   #mailbox: MailboxReader;
   #closing = new Closing();
-  #flushing: Promise<void> | null = null;
+  #posting: Promise<void> | null = null;
+  #sending: Promise<void> | null = null;
 
   /** @param mailbox this isolate's own: what was read of it is deleted along with what is posted */
   constructor(options: ExchangeOptions, mailbox: MailboxReader) {
@@ -48,30 +52,46 @@ export class Postman {
   }
 
   flushSoon(): void {
-    this.#flushing ??= Promise.resolve().then(() => this.#flush());
+    this.#sending ??= Promise.resolve().then(() => this.#send());
+    this.#posting ??= Promise.resolve().then(() => this.#post());
   }
 
-  /** Posts what waits now, without pauses, and gives up when the database refuses. */
+  /** Sends what waits now, without pauses, and gives up when the database refuses. */
   async [Symbol.asyncDispose](): Promise<void> {
     this.#closing.close();
-    await this.#flushing;
+    await this.#sending;
+    await this.#posting;
   }
 
-  async #flush(): Promise<void> {
+  async #send(): Promise<void> {
+    const { peers, flushMs } = this.#options;
+    for (;;) {
+      let count = 0;
+      for (const peer of peers.values()) {
+        if (!peer.direct.isDirect) continue;
+        const parts = pack(peer);
+        count += parts.length;
+        if (parts.length > 0) peer.direct.send(parts);
+      }
+      if (count === 0) {
+        // In the same step as the look at the outboxes, so that nothing is queued unnoticed in between.
+        this.#sending = null;
+        return;
+      }
+      await this.#closing.pause(flushMs);
+    }
+  }
+
+  async #post(): Promise<void> {
     const { kv, peers, flushMs, onError } = this.#options;
     for (;;) {
       const startedAt = performance.now();
       const parts: Part[] = [];
       for (const peer of peers.values()) {
-        const messages = peer.take();
-        if (messages.length === 0) continue;
-        const packed = peer.link.pack(messages);
-        peer.posted(packed.reduce((bytes, { value }) => bytes + value.length, 0));
-        parts.push(...packed);
+        if (peer.direct.mayPost()) parts.push(...peer.direct.takeUntaken(), ...pack(peer));
       }
       if (parts.length === 0) {
-        // In the same step as the look at the outboxes, so that nothing is queued unnoticed in between.
-        this.#flushing = null;
+        this.#posting = null;
         return;
       }
       for (let delayMs = retryMs;; delayMs = Math.min(maxRetryMs, delayMs * 2)) {
@@ -90,6 +110,15 @@ export class Postman {
       if (restMs > 0) await this.#closing.pause(restMs);
     }
   }
+}
+
+/** Everything that waits for a peer. */
+function pack(peer: Peer): Part[] {
+  const messages = peer.take();
+  if (messages.length === 0) return [];
+  const parts = peer.link.pack(messages);
+  peer.posted(parts.reduce((bytes, { value }) => bytes + value.length, 0));
+  return parts;
 }
 
 /** Watches the own bell and hands over what arrives. */

@@ -16,23 +16,31 @@ const sweepMs = 50;
 const encoder = new TextEncoder();
 const decoder = new TextDecoder();
 
-/** One row of a mailbox on its way. */
+/** Messages on their way, or a piece of them: one row of a mailbox, or one message on a socket. */
 export interface Part {
   to: string;
-  key: Deno.KvKey;
+  /** Name of the way that it goes, and its number on it. */
+  link: string;
+  no: number;
   value: Uint8Array;
 }
 
-/** One way of messages to a mailbox; numbers its parts so that the reader notices when one is missing. */
+/** One way of messages to an isolate; numbers its parts so that the reader notices when one is missing. */
 export class Link {
   readonly to: string;
-  #from: string;
+  /** "<isolate>/<start>-<random>" */
+  readonly name: string;
   #nextNo = 0;
 
   /** `startedAt` (ms) orders the links from one isolate to another: a newer one replaces the older. */
   constructor(from: string, to: string, startedAt: number) {
     this.to = to;
-    this.#from = `${from}/${startedAt.toString(36).padStart(10, "0")}-${crypto.randomUUID().slice(0, 8)}`;
+    this.name = `${from}/${startedAt.toString(36).padStart(10, "0")}-${crypto.randomUUID().slice(0, 8)}`;
+  }
+
+  /** Number of the next part. */
+  get nextNo(): number {
+    return this.#nextNo;
   }
 
   /** Packs messages (JSON texts) into parts under the row limit. */
@@ -44,7 +52,7 @@ export class Link {
       const value = new Uint8Array(slice.length + 1);
       value[0] = at + inlineBytes >= json.length ? 1 : 0;
       value.set(slice, 1);
-      parts.push({ to: this.to, key: keys.mailbox.part(this.to, this.#from, this.#nextNo++), value });
+      parts.push({ to: this.to, link: this.name, no: this.#nextNo++, value });
     }
     return parts;
   }
@@ -70,7 +78,7 @@ export async function post(
       const part = parts[to]!;
       bytes += part.value.length + 400;
       if (to > from && bytes > commitBytes) break;
-      atomic.set(part.key, part.value);
+      atomic.set(keys.mailbox.part(part.to, part.link, part.no), part.value);
       rung.add(part.to);
     }
     for (const isolateId of rung) atomic.sum(keys.mailbox.bell(isolateId), 1n);
@@ -91,7 +99,7 @@ interface Sender {
   parts: Uint8Array[];
 }
 
-/** Reads the own mailbox. Whoever makes one disposes it. */
+/** Reads what comes to this isolate, from its mailbox and over sockets. Whoever makes one disposes it. */
 export class MailboxReader {
   #kv: Deno.Kv;
   #isolateId: string;
@@ -118,7 +126,7 @@ export class MailboxReader {
         const name = `${String(key[3])} ${String(key[4])}`;
         if (this.#delivered.has(name)) continue;
         this.#delivered.set(name, key);
-        this.#take(key[3] as string, key[4] as number, value, deliver);
+        this.take(key[3] as string, key[4] as number, value, deliver);
         count++;
       }
       if (this.#delivered.size >= drainParts) await this.#sweep();
@@ -162,10 +170,17 @@ export class MailboxReader {
     this.#senders.delete(isolateId);
   }
 
-  #take(linkName: string, no: number, value: Uint8Array, deliver: (arrival: Arrival) => void): void {
-    const at = linkName.indexOf("/");
-    const from = linkName.slice(0, at);
-    const link = linkName.slice(at + 1);
+  /** All parts of a way before this number are taken, or will never be. */
+  takenOf(linkName: string): number {
+    const { from, link } = splitName(linkName);
+    const sender = this.#senders.get(from);
+    if (sender === undefined || link > sender.link) return 0;
+    return link === sender.link ? sender.nextNo : Number.MAX_SAFE_INTEGER;
+  }
+
+  /** Takes a part, whichever way it came; one that was taken before is ignored. */
+  take(linkName: string, no: number, value: Uint8Array, deliver: (arrival: Arrival) => void): void {
+    const { from, link } = splitName(linkName);
     let sender = this.#senders.get(from);
     let isNewLink = false;
     if (!sender || link > sender.link) {
@@ -198,6 +213,11 @@ export class MailboxReader {
     }
     deliver({ from, bytes, messages: Array.isArray(messages) ? messages : null, isNewLink });
   }
+}
+
+function splitName(linkName: string): { from: string; link: string } {
+  const at = linkName.indexOf("/");
+  return { from: linkName.slice(0, at), link: linkName.slice(at + 1) };
 }
 
 function decodeAll(parts: readonly Uint8Array[]): string {

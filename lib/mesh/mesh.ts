@@ -4,9 +4,11 @@ import { KvLease } from "@/lib/kv/lease.ts";
 import type { IsolateRow } from "./lease.ts";
 import { Calls } from "./calls.ts";
 import { type ExchangeOptions, Postman, Watcher } from "./exchange.ts";
-import { type Arrival, MailboxReader, removeMailbox } from "./mailbox.ts";
+import { DirectWay } from "./direct.ts";
+import { type Arrival, Link, MailboxReader, removeMailbox } from "./mailbox.ts";
 import { encode, type MeshGap, type MeshIsolateGone, type Message } from "./messages.ts";
 import { Peer } from "./peer.ts";
+import { PeerSockets } from "./peer_sockets.ts";
 import { Rounds } from "./rounds.ts";
 import { type Mesh, MeshError, type MeshPayload, type Topic } from "./types.ts";
 
@@ -19,6 +21,8 @@ export interface MeshOptions {
    * opens, the slot may be a constant.
    */
   slot?: { name: string; boot: string };
+  /** Where other isolates reach this one's `/ws/mesh`: "http://10.0.0.5:7700". Default: they connect to it in no other way than KV. */
+  url?: string;
   /** Lease of an isolate, its renewal, and the least time between two flushes, in ms. */
   leaseMs?: number;
   renewMs?: number;
@@ -36,6 +40,8 @@ export interface MeshOptions {
   clockMs?: () => number;
   /** A peer stopped reading and messages to it are being dropped until it catches up. */
   onOverflow?: (isolateId: string, unreadBytes: number) => void;
+  /** A peer has a URL and could not be connected to: its mailbox is used. */
+  onUnreachable?: (isolateId: string, url: string, reason: string) => void;
   /** Failures of the database or of listeners. Default: console.error. */
   onError?: (error: unknown) => void;
 }
@@ -69,6 +75,7 @@ class KvMesh implements Mesh {
   readonly isolateId: string;
   #kv: Deno.Kv;
   #slot: { name: string; boot: string };
+  #sockets: PeerSockets;
   #lease: KvLease<IsolateRow>;
   #leaseMs: number;
   #renewMs: number;
@@ -120,7 +127,24 @@ class KvMesh implements Mesh {
       onError: this.#onError,
     };
     this.#postman = new Postman(this.#exchange, this.#reader);
-    const row = { isolateId: this.isolateId, slot: this.#slot.name, boot: this.#slot.boot };
+    this.#sockets = new PeerSockets({
+      kv: this.#kv,
+      isolateId: this.isolateId,
+      path: "/ws/mesh",
+      onUnreachable: options.onUnreachable ??
+        ((isolateId, url, reason) => console.warn(`mesh: isolate ${isolateId} is not reached at ${url}: ${reason}`)),
+      onSocket: (socket) => {
+        const peer = this.#peers.get(socket.isolateId);
+        if (peer && !this.#isDisposed) peer.direct.add(socket);
+        else socket.close("the isolate is not known here (any more)");
+      },
+    });
+    const row = {
+      isolateId: this.isolateId,
+      slot: this.#slot.name,
+      boot: this.#slot.boot,
+      ...(options.url === undefined ? {} : { url: options.url }),
+    };
     this.#lease = new KvLease(this.#kv, keys.isolate.lease(this.isolateId), row, {
       leaseMs: this.#leaseMs,
       now: this.#now,
@@ -136,7 +160,7 @@ class KvMesh implements Mesh {
       const isOldBoot = row.slot === this.#slot.name && row.boot !== this.#slot.boot;
       // At first sight there is only the wall clock to go by. Whoever is wronged by it finds out and joins again.
       if (isOldBoot || row.expiresAt <= this.#now()) await this.#bury(row.isolateId);
-      else this.#addPeer(row.isolateId).saw(versionstamp, this.#clockMs() + this.#leaseMs);
+      else this.#sawRow(row, versionstamp, this.#clockMs() + this.#leaseMs);
     }
     const ask = (peer: Peer) => {
       this.#send(peer, ["hello", [...this.#subscriptions.keys()], isRejoin]);
@@ -222,13 +246,25 @@ class KvMesh implements Mesh {
   }
 
   stats(): ReturnType<Mesh["stats"]> {
-    const stats = { peers: this.#peers.size, lagging: 0, outboxBytes: 0, unreadBytes: 0, dropped: this.#dropped };
+    const stats = {
+      peers: this.#peers.size,
+      direct: 0,
+      lagging: 0,
+      outboxBytes: 0,
+      unreadBytes: 0,
+      dropped: this.#dropped,
+    };
     for (const peer of this.#peers.values()) {
+      if (peer.direct.isDirect) stats.direct++;
       if (peer.isLagging) stats.lagging++;
       stats.outboxBytes += peer.outboxBytes;
       stats.unreadBytes += peer.unreadBytes;
     }
     return stats;
+  }
+
+  async upgrade(req: Request): Promise<Response> {
+    return await this.#sockets.upgrade(req);
   }
 
   /** Leaves the mesh. What the database refuses meanwhile is reported and left to the end of the lease. */
@@ -239,7 +275,11 @@ class KvMesh implements Mesh {
     await this.#beating;
     // Before the farewell: whoever forgets this isolate must not find its lease again.
     await this.#lease.release().catch(this.#onError);
-    for (const peer of this.#peers.values()) this.#send(peer, ["bye"]);
+    for (const peer of this.#peers.values()) {
+      // What is on its way over a socket is posted again: nobody will be here to do so when it does not arrive.
+      peer.direct[Symbol.dispose]();
+      this.#send(peer, ["bye"]);
+    }
     await this.#postman[Symbol.asyncDispose]();
     for (const peer of [...this.#peers.values()]) this.#forget(peer);
     this.#rounds[Symbol.dispose]();
@@ -309,10 +349,11 @@ class KvMesh implements Mesh {
     const first = messages?.[0] as Message | undefined;
     if (first?.[0] === "hello" && (!peer || (isNewLink && first[2]))) {
       // It came, or came back after it was taken for dead: everything between the two begins anew.
-      if (peer) this.#peers.delete(from);
+      if (peer) this.#drop(peer);
       peer = this.#addPeer(from);
     }
     if (!peer) return; // taken for dead: it will find out by its lease and say hello
+    peer.direct.tookParts();
     peer.isSilent = false;
     if (isNewLink) {
       peer.receivedBytes = 0;
@@ -338,6 +379,8 @@ class KvMesh implements Mesh {
         for (const topic of message[1]) peer.interest.add(topic);
         peer.isWelcomed = true;
         this.#rounds.answered(JOIN_ROUND, peer);
+        // Whoever is new connects: the others may know its URL, but not whether it serves there already.
+        void this.#connect(peer);
         break;
       case "sub":
         peer.interest.add(message[1]);
@@ -390,16 +433,30 @@ class KvMesh implements Mesh {
     let peer = this.#peers.get(isolateId);
     if (!peer) {
       this.#linkStart = Math.max(this.#now(), this.#linkStart + 1);
+      const link = new Link(this.isolateId, isolateId, this.#linkStart);
+      const deliver = (arrival: Arrival) => this.#receive(arrival);
+      const direct = new DirectWay({
+        link,
+        take: (linkName, no, value) => this.#reader.take(linkName, no, value, deliver),
+        takenOf: (linkName) => this.#reader.takenOf(linkName),
+        onTurn: () => this.#postman.flushSoon(),
+      });
       const aliveUntilMs = this.#clockMs() + this.#leaseMs;
-      peer = new Peer(this.isolateId, isolateId, aliveUntilMs, this.#linkStart, this.#maxOutboxBytes);
+      peer = new Peer({ isolateId, aliveUntilMs, link, direct, maxBytes: this.#maxOutboxBytes });
       this.#peers.set(isolateId, peer);
     }
     return peer;
   }
 
+  #drop(peer: Peer): void {
+    this.#peers.delete(peer.isolateId);
+    peer.direct[Symbol.dispose]();
+  }
+
   /** The peer is gone: whoever waits for it is told. */
   #forget(peer: Peer): void {
-    this.#peers.delete(peer.isolateId);
+    this.#drop(peer);
+    this.#sockets.isolateGone(peer.isolateId);
     this.#reader.forget(peer.isolateId);
     this.#rounds.gone(peer);
     this.#calls.gone(peer.isolateId);
@@ -431,14 +488,30 @@ class KvMesh implements Mesh {
     }
     // A lease that is renewed changes: whose has not for its whole length is dead, whatever anybody's wall clock says.
     const aliveUntilMs = this.#clockMs() + this.#leaseMs;
-    for (const { value: { isolateId }, versionstamp } of await this.#readRows()) {
-      this.#addPeer(isolateId).saw(versionstamp, aliveUntilMs);
-    }
+    for (const { value, versionstamp } of await this.#readRows()) this.#sawRow(value, versionstamp, aliveUntilMs);
     for (const peer of [...this.#peers.values()]) {
-      if (peer.aliveUntilMs > this.#clockMs()) continue;
+      if (peer.aliveUntilMs > this.#clockMs()) {
+        void this.#connect(peer);
+        continue;
+      }
       await this.#bury(peer.isolateId);
       this.#forget(peer);
     }
+  }
+
+  #sawRow({ isolateId, url }: IsolateRow, versionstamp: string, aliveUntilMs: number): void {
+    const peer = this.#addPeer(isolateId);
+    peer.saw(versionstamp, aliveUntilMs);
+    peer.url = url ?? null;
+  }
+
+  /** Opens a socket to a peer that has a URL, unless there is one already. Never rejects. */
+  async #connect(peer: Peer): Promise<void> {
+    if (peer.url === null || peer.direct.isConnected || this.#isDisposed) return;
+    const socket = await this.#sockets.connect(peer.isolateId, peer.url);
+    if (socket === null) return;
+    if (this.#peers.get(peer.isolateId) === peer && !this.#isDisposed) peer.direct.add(socket);
+    else socket.close("the isolate is gone");
   }
 
   /** Others took this isolate for dead (it stood still for longer than its lease): begin anew with all of them. */

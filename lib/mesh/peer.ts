@@ -1,9 +1,21 @@
-/** What an isolate knows of another: its lease, its interest, and what waits to be sent to it. No I/O. */
-import { Link } from "./mailbox.ts";
+/** What an isolate knows of another: its lease, its interest, and what waits to be sent to it. */
+import type { DirectWay } from "./direct.ts";
+import type { Link } from "./mailbox.ts";
 import type { Topic } from "./types.ts";
+
+export interface PeerOptions {
+  isolateId: string;
+  aliveUntilMs: number;
+  link: Link;
+  direct: DirectWay;
+  /** Bytes that may wait for it. */
+  maxBytes: number;
+}
 
 export class Peer {
   readonly isolateId: string;
+  /** Where it can be connected to; null: nowhere. */
+  url: string | null = null;
   /** When it counts as dead unless its lease is seen to change before, in ms of a clock that only goes forward. */
   aliveUntilMs: number;
   /** It let the time for an answer pass, and nothing has come from it since. */
@@ -12,6 +24,7 @@ export class Peer {
   /** Topics that it has subscribers to. */
   interest = new Set<Topic>();
   readonly link: Link;
+  readonly direct: DirectWay;
   /** It told its interest. Until then this isolate has not joined it. */
   isWelcomed = false;
   #maxBytes: number;
@@ -26,10 +39,11 @@ export class Peer {
   receivedBytes = 0;
   reportedBytes = 0;
 
-  constructor(self: string, isolateId: string, aliveUntilMs: number, startedAt: number, maxBytes: number) {
+  constructor({ isolateId, aliveUntilMs, link, direct, maxBytes }: PeerOptions) {
     this.isolateId = isolateId;
     this.aliveUntilMs = aliveUntilMs;
-    this.link = new Link(self, isolateId, startedAt);
+    this.link = link;
+    this.direct = direct;
     this.#maxBytes = maxBytes;
   }
 

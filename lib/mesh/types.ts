@@ -30,10 +30,22 @@ export interface Mesh {
   call(isolateId: string, method: string, params: MeshPayload, options?: { timeoutMs?: number }): Promise<MeshPayload>;
   /** Whether that isolate's lease is current. */
   isLive(isolateId: string): boolean;
+  /** Answers `/ws/mesh`, where other isolates of this hub connect with a ticket of their own: 101, or 400 or 401 with an error. */
+  upgrade(req: Request): Promise<Response>;
   /** The isolates alive now, this one included. */
   liveIsolates(): string[];
-  /** What waits for other isolates: not posted yet (outbox), and not said to be read (unread, in steps of 256 KiB); messages dropped so far. */
-  stats(): { peers: number; lagging: number; outboxBytes: number; unreadBytes: number; dropped: number };
+  /**
+   * Other isolates, those of them that messages go to directly, and those that do not keep up; what waits for them: not sent
+   * yet (outbox), and not said to be read (unread, in steps of 256 KiB); messages dropped so far.
+   */
+  stats(): {
+    peers: number;
+    direct: number;
+    lagging: number;
+    outboxBytes: number;
+    unreadBytes: number;
+    dropped: number;
+  };
   [Symbol.asyncDispose](): Promise<void>;
 }
 

@@ -1,14 +1,13 @@
-/** Links between isolates over a WebSocket of their own, where an isolate can be reached by a URL. */
-import type { Log } from "@/lib/log.ts";
+/** WebSockets between isolates, where an isolate can be reached by a URL. */
 import { errorText } from "@/lib/log.ts";
 import { ClientSocket } from "@/protocol/link/client_socket.ts";
 import type { LinkTransport } from "@/protocol/link/multiplexer.ts";
 import { limits } from "@/protocol/limits.ts";
 import { PeerTickets } from "./peer_ticket.ts";
 
-/** Header that carries the ticket of an upgrade to `/ws/peer`. */
+/** Header that carries the ticket of an upgrade. */
 export const TICKET_HEADER = "x-perch-peer";
-/** How long connecting may take before the mailboxes are used instead, and how long they are used then. */
+/** How long connecting may take, and how long it is not tried again when it failed. */
 const CONNECT_MS = 2_000;
 const AVOID_MS = 30_000;
 
@@ -28,7 +27,10 @@ export interface PeerSocket {
 export interface PeerSocketsOptions {
   kv: Deno.Kv;
   isolateId: string;
-  log: Log;
+  /** What the sockets are for: `/ws/peer` is for streams, `/ws/mesh` for the mesh's messages. */
+  path: "/ws/peer" | "/ws/mesh";
+  /** An isolate could not be connected to. It is not tried again for half a minute. */
+  onUnreachable(isolateId: string, url: string, reason: string): void;
   /** Another isolate has connected. */
   onSocket(socket: PeerSocket): void;
 }
@@ -46,13 +48,12 @@ export class PeerSockets {
 
   /** Connects to an isolate at its URL; null when it cannot be reached so. */
   async connect(isolateId: string, url: string): Promise<PeerSocket | null> {
-    const { log } = this.#options;
     if ((this.#avoided.get(isolateId) ?? 0) > performance.now()) return null;
     try {
       const ticket = await this.#tickets.issue(this.#options.isolateId, isolateId);
-      return await open(isolateId, url, ticket);
+      return await open(isolateId, new URL(this.#options.path, url), ticket);
     } catch (error) {
-      log.warn("peer_unreachable", { peer: isolateId, url, error: errorText(error) });
+      this.#options.onUnreachable(isolateId, url, errorText(error));
       this.#avoided.set(isolateId, performance.now() + AVOID_MS);
       return null;
     }
@@ -62,11 +63,11 @@ export class PeerSockets {
     this.#avoided.delete(isolateId);
   }
 
-  /** Answers `/ws/peer`: 401 without a valid ticket for this very isolate, else the upgrade. */
+  /** Answers the path: 401 without a valid ticket for this very isolate, else the upgrade. */
   async upgrade(req: Request): Promise<Response> {
     const from = await this.#tickets.check(req.headers.get(TICKET_HEADER) ?? "", this.#options.isolateId);
     if (from === null) {
-      const message = "/ws/peer is for isolates of this hub";
+      const message = `${this.#options.path} is for isolates of this hub`;
       return Response.json({ error: { code: "unauthorized", message } }, { status: 401 });
     }
     let upgraded: Deno.WebSocketUpgrade;
@@ -78,25 +79,30 @@ export class PeerSockets {
     const { socket, response } = upgraded;
     socket.binaryType = "arraybuffer";
     socket.onopen = () => {
-      const peer = wrap(from, socket);
+      const peer = new WrappedSocket(from, socket);
       socket.onmessage = ({ data }) => {
-        if (data instanceof ArrayBuffer) peer.onMessage?.(new Uint8Array(data));
+        if (data instanceof ArrayBuffer) peer.receive(new Uint8Array(data));
         else peer.close("text on a link between isolates");
       };
-      socket.onclose = () => closed(peer, "the other isolate's socket closed");
-      socket.onerror = () => closed(peer, "the other isolate's socket failed");
+      socket.onclose = () => peer.closed("the other isolate's socket closed");
+      socket.onerror = () => peer.closed("the other isolate's socket failed");
       this.#options.onSocket(peer);
     };
     return response;
   }
 }
 
-async function open(isolateId: string, url: string, ticket: string): Promise<PeerSocket> {
-  const target = new URL("/ws/peer", url);
+async function open(isolateId: string, target: URL, ticket: string): Promise<PeerSocket> {
   target.protocol = target.protocol === "https:" ? "wss:" : "ws:";
   const socket = new ClientSocket(target.href, { [TICKET_HEADER]: ticket });
   const opening = Promise.withResolvers<void>();
   const timer = setTimeout(() => opening.reject(new Error(`no answer within ${CONNECT_MS} ms`)), CONNECT_MS);
+  const peer = new WrappedSocket(isolateId, socket);
+  // From the start: the other end may speak first.
+  socket.onmessage = ({ data }) => {
+    if (typeof data !== "string") peer.receive(data);
+    else peer.close("text on a link between isolates");
+  };
   socket.onopen = () => opening.resolve();
   socket.onclose = ({ reason }) => opening.reject(new Error(reason));
   try {
@@ -107,38 +113,66 @@ async function open(isolateId: string, url: string, ticket: string): Promise<Pee
   } finally {
     clearTimeout(timer);
   }
-  const peer = wrap(isolateId, socket);
-  socket.onmessage = ({ data }) => {
-    if (typeof data !== "string") peer.onMessage?.(data);
-    else peer.close("text on a link between isolates");
-  };
-  socket.onclose = ({ reason }) => closed(peer, reason);
+  socket.onclose = ({ reason }) => peer.closed(reason);
   return peer;
 }
 
-function wrap(isolateId: string, socket: WebSocket | ClientSocket): PeerSocket {
-  const peer: PeerSocket = {
-    isolateId,
-    lifetime: socket instanceof ClientSocket ? "borrowed" : "kept",
-    transport: {
+/** A socket as its maker has it. What happens before somebody took it waits until then. */
+class WrappedSocket implements PeerSocket {
+  readonly isolateId: string;
+  readonly lifetime: PeerSocket["lifetime"];
+  readonly transport: LinkTransport;
+  readonly #socket: WebSocket | ClientSocket;
+  #onMessage: PeerSocket["onMessage"] = null;
+  #onClosed: PeerSocket["onClosed"] = null;
+  #early: Uint8Array[] = [];
+  #closedFor: string | null = null;
+
+  constructor(isolateId: string, socket: WebSocket | ClientSocket) {
+    this.isolateId = isolateId;
+    this.#socket = socket;
+    this.lifetime = socket instanceof ClientSocket ? "borrowed" : "kept";
+    this.transport = {
       send: (message) => {
         if (socket.readyState === WebSocket.OPEN) socket.send(message);
       },
       bufferedBytes: () => socket.bufferedAmount,
-    },
-    onMessage: null,
-    onClosed: null,
-    close: (reason) => {
-      socket.close(1000);
-      closed(peer, reason);
-    },
-  };
-  return peer;
-}
+    };
+  }
 
-function closed(peer: PeerSocket, reason: string): void {
-  const { onClosed } = peer;
-  peer.onClosed = null;
-  peer.onMessage = null;
-  onClosed?.(reason);
+  get onMessage(): PeerSocket["onMessage"] {
+    return this.#onMessage;
+  }
+  set onMessage(listener: PeerSocket["onMessage"]) {
+    this.#onMessage = listener;
+    const early = this.#early;
+    this.#early = [];
+    for (const message of early) this.receive(message);
+  }
+  get onClosed(): PeerSocket["onClosed"] {
+    return this.#onClosed;
+  }
+  set onClosed(listener: PeerSocket["onClosed"]) {
+    this.#onClosed = listener;
+    if (this.#closedFor !== null) this.closed(this.#closedFor);
+  }
+
+  receive(message: Uint8Array): void {
+    if (this.#closedFor !== null) return;
+    if (this.#onMessage === null) this.#early.push(message.slice());
+    else this.#onMessage(message);
+  }
+
+  closed(reason: string): void {
+    const onClosed = this.#onClosed;
+    this.#closedFor ??= reason;
+    this.#onClosed = null;
+    this.#onMessage = null;
+    onClosed?.(reason);
+  }
+
+  close(reason: string): void {
+    this.#socket.close(1000);
+    this.closed(reason);
+  }
 }
