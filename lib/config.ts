@@ -31,8 +31,8 @@ const Environment = z.object({
   PERCH_HOST_NAMES: z.string().default("").transform((list) =>
     list.split(",").map((name) => name.trim()).filter(Boolean)
   ),
-  /** Where the other instances of the hub reach this one, past any balancer: "http://10.0.0.5:7700". */
-  PERCH_ISOLATE_URL: HttpUrl.optional(),
+  /** Where the other instances of the hub reach this one, past any balancer: "http://10.0.0.5:7700"; "auto": at its own address. */
+  PERCH_ISOLATE_URL: z.literal("auto").or(HttpUrl).optional(),
   PERCH_OPEN_SIGNUP: Flag.default(false),
   /** What the hub keeps of timelines (docs/retention.md); the rest is on the runners. */
   PERCH_RETENTION_SESSION_MB: Bound(defaultRetention.sessionBytes, MiB),
@@ -99,6 +99,7 @@ export class ConfigError extends Error {
 export function readEnvironment(
   env: Record<string, string | undefined>,
   isTerminal = false,
+  interfaces: () => Pick<Deno.NetworkInterfaceInfo, "family" | "address">[] = Deno.networkInterfaces,
 ): HubEnvironment {
   const set = Object.fromEntries(
     Object.entries(env).filter(([name, value]) => name in Environment.shape && value !== ""),
@@ -111,6 +112,12 @@ export function readEnvironment(
     throw new ConfigError(`${name} is ${shown}: ${issue.message}`);
   }
   const { data } = parsed;
+  if (data.PERCH_ISOLATE_URL !== undefined && data.PERCH_ISOLATES > 1) {
+    throw new ConfigError(
+      `PERCH_ISOLATE_URL is "${data.PERCH_ISOLATE_URL}" and PERCH_ISOLATES is ${data.PERCH_ISOLATES}: ` +
+        `an address can only be one isolate's; leave PERCH_ISOLATES out and run more processes`,
+    );
+  }
   const tunnels = tunnelPlace(data.PERCH_TUNNEL_DOMAIN, data.PERCH_PUBLIC_URL);
   const isOnDeploy = env.DENO_DEPLOYMENT_ID !== undefined;
   return {
@@ -118,7 +125,9 @@ export function readEnvironment(
     host: data.PERCH_HOST,
     port: data.PERCH_PORT,
     publicUrl: data.PERCH_PUBLIC_URL?.replace(/\/+$/, ""),
-    isolateUrl: data.PERCH_ISOLATE_URL,
+    isolateUrl: data.PERCH_ISOLATE_URL === "auto"
+      ? ownUrl(data.PERCH_HOST, data.PERCH_PORT, interfaces())
+      : data.PERCH_ISOLATE_URL,
     hostNames: data.PERCH_HOST_NAMES,
     isSignupOpen: data.PERCH_OPEN_SIGNUP,
     kvLocation: data.PERCH_KV_URL ?? (isOnDeploy ? undefined : join(data.PERCH_DATA_DIR, "hub", "kv.sqlite3")),
@@ -149,6 +158,24 @@ function tunnelPlace(domain: string | undefined, publicUrl: string | undefined):
     );
   }
   return { domain: name, scheme, port: port ?? url?.port ?? null };
+}
+
+/** Where other machines of the network reach a server that listens on `host`. Throws ConfigError when they cannot. */
+function ownUrl(
+  host: string,
+  port: number,
+  interfaces: readonly Pick<Deno.NetworkInterfaceInfo, "family" | "address">[],
+): string {
+  const isAny = host === "0.0.0.0" || host === "::";
+  const family = host === "0.0.0.0" ? "IPv4" : null;
+  const outward = interfaces.filter(({ address }) => !/^(127\.|::1$|169\.254\.|fe80:)/i.test(address))
+    .toSorted((a, b) => a.family.localeCompare(b.family));
+  const address = isAny ? outward.find((own) => family === null || own.family === family)?.address : host;
+  if (address === undefined || /^(127\.|::1$|localhost$)/.test(address)) {
+    throw new ConfigError(`PERCH_ISOLATE_URL is "auto" and PERCH_HOST is "${host}": no other machine reaches it there`);
+  }
+  if (port === 0) throw new ConfigError('PERCH_ISOLATE_URL is "auto" and PERCH_PORT is 0: choose a port');
+  return `http://${address.includes(":") ? `[${address}]` : address}:${port}`;
 }
 
 /** Where people on this machine open the hub. */

@@ -39,6 +39,7 @@ Deno.test("an unusable variable is named with its value and what was expected", 
     PERCH_RETENTION_USER_MB: ["-1", "0 means no bound"],
     PERCH_OPEN_SIGNUP: ["yes", '"1" or "0"'],
     PERCH_PUBLIC_URL: ["perch.example", "http"],
+    PERCH_ISOLATE_URL: ["10.0.0.5:7700", "http"],
     PERCH_LOG_LEVEL: ["verbose", '"warning"'],
     PERCH_DRAIN_MS: ["soon", "milliseconds"],
     PERCH_TRUST_PROXY: ["true", '"1" or "0"'],
@@ -50,6 +51,25 @@ Deno.test("an unusable variable is named with its value and what was expected", 
       return true;
     });
   }
+});
+
+Deno.test("an instance names one address of its own, by itself when asked to", () => {
+  const interfaces = () => [
+    { family: "IPv6" as const, address: "fe80::1" },
+    { family: "IPv6" as const, address: "fd00::5" },
+    { family: "IPv4" as const, address: "127.0.0.1" },
+    { family: "IPv4" as const, address: "10.0.0.5" },
+  ];
+  const urlOf = (env: Record<string, string>) => readEnvironment(env, false, interfaces).isolateUrl;
+  assert.equal(urlOf({}), undefined);
+  assert.equal(urlOf({ PERCH_ISOLATE_URL: "http://10.9.9.9:1" }), "http://10.9.9.9:1");
+  const auto = { PERCH_ISOLATE_URL: "auto" };
+  assert.equal(urlOf({ ...auto, PERCH_HOST: "0.0.0.0" }), "http://10.0.0.5:7700");
+  assert.equal(urlOf({ ...auto, PERCH_HOST: "::" }), "http://10.0.0.5:7700");
+  assert.equal(urlOf({ ...auto, PERCH_HOST: "fd00::5", PERCH_PORT: "7" }), "http://[fd00::5]:7");
+  assert.throws(() => urlOf(auto), /PERCH_ISOLATE_URL is "auto" and PERCH_HOST is "127\.0\.0\.1"/);
+  assert.throws(() => urlOf({ ...auto, PERCH_HOST: "0.0.0.0", PERCH_PORT: "0" }), /PERCH_PORT is 0/);
+  assert.throws(() => urlOf({ PERCH_ISOLATE_URL: "http://10.0.0.5", PERCH_ISOLATES: "2" }), /PERCH_ISOLATES is 2/);
 });
 
 Deno.test("an empty variable counts as unset, a KV URL replaces the embedded database", () => {

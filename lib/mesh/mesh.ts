@@ -1,14 +1,10 @@
 /** The mesh over Deno KV: membership by leases, interest told to every live isolate, packed batches into mailboxes. */
-import { keys } from "@/lib/kv/keys.ts";
-import { KvLease } from "@/lib/kv/lease.ts";
-import type { IsolateRow } from "./lease.ts";
 import { Calls } from "./calls.ts";
 import { type ExchangeOptions, Postman, Watcher } from "./exchange.ts";
-import { DirectWay } from "./direct.ts";
-import { type Arrival, Link, MailboxReader, removeMailbox } from "./mailbox.ts";
+import { type Arrival, MailboxReader, removeMailbox } from "./mailbox.ts";
+import { Membership } from "./membership.ts";
 import { encode, type MeshGap, type MeshIsolateGone, type Message } from "./messages.ts";
-import { Peer } from "./peer.ts";
-import { PeerSockets } from "./peer_sockets.ts";
+import type { Peer } from "./peer.ts";
 import { Rounds } from "./rounds.ts";
 import { type Mesh, MeshError, type MeshPayload, type Topic } from "./types.ts";
 
@@ -74,31 +70,21 @@ export async function openMesh(options: MeshOptions): Promise<Mesh> {
 class KvMesh implements Mesh {
   readonly isolateId: string;
   #kv: Deno.Kv;
-  #slot: { name: string; boot: string };
-  #sockets: PeerSockets;
-  #lease: KvLease<IsolateRow>;
-  #leaseMs: number;
-  #renewMs: number;
+  #members: Membership;
   #callTimeoutMs: number;
   #maxOutboxBytes: number;
-  #now: () => number;
-  #clockMs: () => number;
   #onOverflow: (isolateId: string, unreadBytes: number) => void;
   #onError: (error: unknown) => void;
-  #peers = new Map<string, Peer>();
+  #peers: ReadonlyMap<string, Peer>;
   #subscriptions = new Map<Topic, Subscription>();
   #handlers = new Map<string, (params: MeshPayload, from: string) => Promise<MeshPayload>>();
   #calls = new Calls();
   #rounds: Rounds;
   #nextId = 1;
-  /** Start of the newest link, in ms and never the same twice. */
-  #linkStart = 0;
   #reader: MailboxReader;
   #exchange: ExchangeOptions;
   #postman: Postman;
   #watcher: Watcher | null = null;
-  #beatTimer: ReturnType<typeof setTimeout> | null = null;
-  #beating: Promise<void> | null = null;
   #isDisposed = false;
   /** Messages that were not queued because their isolate lags. */
   #dropped = 0;
@@ -106,19 +92,34 @@ class KvMesh implements Mesh {
   constructor(options: MeshOptions) {
     this.#kv = options.kv;
     this.isolateId = options.isolateId ?? crypto.randomUUID();
-    this.#slot = options.slot ?? { name: this.isolateId, boot: this.isolateId };
-    this.#leaseMs = options.leaseMs ?? 15_000;
-    this.#renewMs = options.renewMs ?? 5_000;
     this.#callTimeoutMs = options.callTimeoutMs ?? 10_000;
     this.#maxOutboxBytes = options.maxOutboxBytes ?? 8 * 1024 * 1024;
-    this.#rounds = new Rounds(this.#peers, options.answerMs ?? 1_000);
-    this.#now = options.now ?? Date.now;
-    this.#clockMs = options.clockMs ?? (() => performance.now());
     this.#onError = options.onError ?? ((error) => console.error("mesh:", error));
     this.#onOverflow = options.onOverflow ??
       ((isolateId, bytes) =>
         console.warn(`mesh: isolate ${isolateId} does not read: ${bytes} bytes wait, dropping until it catches up`));
     this.#reader = new MailboxReader(this.#kv, this.isolateId, this.#onError);
+    this.#members = new Membership({
+      kv: this.#kv,
+      isolateId: this.isolateId,
+      slot: options.slot ?? { name: this.isolateId, boot: this.isolateId },
+      url: options.url,
+      leaseMs: options.leaseMs ?? 15_000,
+      renewMs: options.renewMs ?? 5_000,
+      maxOutboxBytes: this.#maxOutboxBytes,
+      now: options.now ?? Date.now,
+      clockMs: options.clockMs ?? (() => performance.now()),
+      reader: this.#reader,
+      onUnreachable: options.onUnreachable ??
+        ((isolateId, url, reason) => console.warn(`mesh: isolate ${isolateId} is not reached at ${url}: ${reason}`)),
+      onError: this.#onError,
+      onArrival: (arrival) => this.#receive(arrival),
+      onTurn: () => this.#postman.flushSoon(),
+      onGone: (peer) => this.#gone(peer),
+      onLost: () => this.#rejoin(),
+    });
+    this.#peers = this.#members.peers;
+    this.#rounds = new Rounds(this.#peers, options.answerMs ?? 1_000);
     this.#exchange = {
       kv: this.#kv,
       isolateId: this.isolateId,
@@ -127,47 +128,19 @@ class KvMesh implements Mesh {
       onError: this.#onError,
     };
     this.#postman = new Postman(this.#exchange, this.#reader);
-    this.#sockets = new PeerSockets({
-      kv: this.#kv,
-      isolateId: this.isolateId,
-      path: "/ws/mesh",
-      onUnreachable: options.onUnreachable ??
-        ((isolateId, url, reason) => console.warn(`mesh: isolate ${isolateId} is not reached at ${url}: ${reason}`)),
-      onSocket: (socket) => {
-        const peer = this.#peers.get(socket.isolateId);
-        if (peer && !this.#isDisposed) peer.direct.add(socket);
-        else socket.close("the isolate is not known here (any more)");
-      },
-    });
-    const row = {
-      isolateId: this.isolateId,
-      slot: this.#slot.name,
-      boot: this.#slot.boot,
-      ...(options.url === undefined ? {} : { url: options.url }),
-    };
-    this.#lease = new KvLease(this.#kv, keys.isolate.lease(this.isolateId), row, {
-      leaseMs: this.#leaseMs,
-      now: this.#now,
-    });
   }
 
   /** Announces this isolate and waits for the others' welcome (or the end of their leases). */
   async join(isRejoin = false): Promise<void> {
     // The watch comes before the lease: whoever sees the lease may write to the mailbox.
     this.#watcher ??= new Watcher(this.#exchange, this.#reader, (arrival) => this.#receive(arrival));
-    await this.#lease.acquire();
-    for (const { value: row, versionstamp } of await this.#readRows()) {
-      const isOldBoot = row.slot === this.#slot.name && row.boot !== this.#slot.boot;
-      // At first sight there is only the wall clock to go by. Whoever is wronged by it finds out and joins again.
-      if (isOldBoot || row.expiresAt <= this.#now()) await this.#bury(row.isolateId);
-      else this.#sawRow(row, versionstamp, this.#clockMs() + this.#leaseMs);
-    }
+    await this.#members.enter();
     const ask = (peer: Peer) => {
       this.#send(peer, ["hello", [...this.#subscriptions.keys()], isRejoin]);
       return !peer.isWelcomed;
     };
     const welcomed = this.#rounds.begin(JOIN_ROUND, ask, (peer) => this.#sendGap(peer, [...peer.interest]));
-    if (!isRejoin) this.#scheduleBeat();
+    if (!isRejoin) this.#members.start();
     await welcomed;
   }
 
@@ -236,9 +209,7 @@ class KvMesh implements Mesh {
   }
 
   isLive(isolateId: string): boolean {
-    if (isolateId === this.isolateId) return !this.#isDisposed;
-    const peer = this.#peers.get(isolateId);
-    return peer !== undefined && peer.aliveUntilMs > this.#clockMs();
+    return isolateId === this.isolateId ? !this.#isDisposed : this.#members.isLive(isolateId);
   }
 
   liveIsolates(): string[] {
@@ -264,24 +235,22 @@ class KvMesh implements Mesh {
   }
 
   async upgrade(req: Request): Promise<Response> {
-    return await this.#sockets.upgrade(req);
+    return await this.#members.upgrade(req);
   }
 
   /** Leaves the mesh. What the database refuses meanwhile is reported and left to the end of the lease. */
   async [Symbol.asyncDispose](): Promise<void> {
     if (this.#isDisposed) return;
     this.#isDisposed = true;
-    if (this.#beatTimer !== null) clearTimeout(this.#beatTimer);
-    await this.#beating;
     // Before the farewell: whoever forgets this isolate must not find its lease again.
-    await this.#lease.release().catch(this.#onError);
+    await this.#members.leave();
     for (const peer of this.#peers.values()) {
       // What is on its way over a socket is posted again: nobody will be here to do so when it does not arrive.
       peer.direct[Symbol.dispose]();
       this.#send(peer, ["bye"]);
     }
     await this.#postman[Symbol.asyncDispose]();
-    for (const peer of [...this.#peers.values()]) this.#forget(peer);
+    for (const peer of [...this.#peers.values()]) this.#members.forget(peer);
     this.#rounds[Symbol.dispose]();
     this.#calls.gone(null);
     await this.#watcher?.[Symbol.asyncDispose]();
@@ -349,8 +318,7 @@ class KvMesh implements Mesh {
     const first = messages?.[0] as Message | undefined;
     if (first?.[0] === "hello" && (!peer || (isNewLink && first[2]))) {
       // It came, or came back after it was taken for dead: everything between the two begins anew.
-      if (peer) this.#drop(peer);
-      peer = this.#addPeer(from);
+      peer = peer ? this.#members.replace(peer) : this.#members.add(from);
     }
     if (!peer) return; // taken for dead: it will find out by its lease and say hello
     peer.direct.tookParts();
@@ -380,7 +348,7 @@ class KvMesh implements Mesh {
         peer.isWelcomed = true;
         this.#rounds.answered(JOIN_ROUND, peer);
         // Whoever is new connects: the others may know its URL, but not whether it serves there already.
-        void this.#connect(peer);
+        void this.#members.connect(peer);
         break;
       case "sub":
         peer.interest.add(message[1]);
@@ -414,110 +382,23 @@ class KvMesh implements Mesh {
         this.#sendGap(peer, peer.read(message[1]));
         break;
       case "bye":
-        this.#forget(peer);
+        this.#members.forget(peer);
         break;
     }
   }
 
   // --- membership
 
-  async #readRows(): Promise<Deno.KvEntry<IsolateRow>[]> {
-    const rows: Deno.KvEntry<IsolateRow>[] = [];
-    for await (const row of this.#kv.list<IsolateRow>({ prefix: keys.isolate.all() })) {
-      if (row.value.isolateId !== this.isolateId) rows.push(row);
-    }
-    return rows;
-  }
-
-  #addPeer(isolateId: string): Peer {
-    let peer = this.#peers.get(isolateId);
-    if (!peer) {
-      this.#linkStart = Math.max(this.#now(), this.#linkStart + 1);
-      const link = new Link(this.isolateId, isolateId, this.#linkStart);
-      const deliver = (arrival: Arrival) => this.#receive(arrival);
-      const direct = new DirectWay({
-        link,
-        take: (linkName, no, value) => this.#reader.take(linkName, no, value, deliver),
-        takenOf: (linkName) => this.#reader.takenOf(linkName),
-        onTurn: () => this.#postman.flushSoon(),
-      });
-      const aliveUntilMs = this.#clockMs() + this.#leaseMs;
-      peer = new Peer({ isolateId, aliveUntilMs, link, direct, maxBytes: this.#maxOutboxBytes });
-      this.#peers.set(isolateId, peer);
-    }
-    return peer;
-  }
-
-  #drop(peer: Peer): void {
-    this.#peers.delete(peer.isolateId);
-    peer.direct[Symbol.dispose]();
-  }
-
   /** The peer is gone: whoever waits for it is told. */
-  #forget(peer: Peer): void {
-    this.#drop(peer);
-    this.#sockets.isolateGone(peer.isolateId);
-    this.#reader.forget(peer.isolateId);
+  #gone(peer: Peer): void {
     this.#rounds.gone(peer);
     this.#calls.gone(peer.isolateId);
     const gone: MeshIsolateGone = { type: "mesh_isolate_gone", isolateId: peer.isolateId };
     if (!this.#isDisposed) this.#deliver("hub", gone, peer.isolateId);
   }
 
-  /** Removes what a dead isolate left. Should it live after all, it finds its lease gone and joins again. */
-  async #bury(isolateId: string): Promise<void> {
-    await this.#kv.delete(keys.isolate.lease(isolateId));
-    await removeMailbox(this.#kv, isolateId);
-  }
-
-  #scheduleBeat(): void {
-    if (this.#isDisposed) return;
-    this.#beatTimer = setTimeout(() => {
-      this.#beating = this.#beat().catch(this.#onError).finally(() => {
-        this.#beating = null;
-        this.#scheduleBeat();
-      });
-    }, this.#renewMs);
-  }
-
-  /** Renews the own lease and looks who lives. */
-  async #beat(): Promise<void> {
-    if (!await this.#lease.renew()) {
-      await this.#rejoin();
-      return;
-    }
-    // A lease that is renewed changes: whose has not for its whole length is dead, whatever anybody's wall clock says.
-    const aliveUntilMs = this.#clockMs() + this.#leaseMs;
-    for (const { value, versionstamp } of await this.#readRows()) this.#sawRow(value, versionstamp, aliveUntilMs);
-    for (const peer of [...this.#peers.values()]) {
-      if (peer.aliveUntilMs > this.#clockMs()) {
-        void this.#connect(peer);
-        continue;
-      }
-      await this.#bury(peer.isolateId);
-      this.#forget(peer);
-    }
-  }
-
-  #sawRow({ isolateId, url }: IsolateRow, versionstamp: string, aliveUntilMs: number): void {
-    const peer = this.#addPeer(isolateId);
-    peer.saw(versionstamp, aliveUntilMs);
-    peer.url = url ?? null;
-  }
-
-  /** Opens a socket to a peer that has a URL, unless there is one already. Never rejects. */
-  async #connect(peer: Peer): Promise<void> {
-    if (peer.url === null || peer.direct.isConnected || this.#isDisposed) return;
-    const socket = await this.#sockets.connect(peer.isolateId, peer.url);
-    if (socket === null) return;
-    if (this.#peers.get(peer.isolateId) === peer && !this.#isDisposed) peer.direct.add(socket);
-    else socket.close("the isolate is gone");
-  }
-
-  /** Others took this isolate for dead (it stood still for longer than its lease): begin anew with all of them. */
-  async #rejoin(): Promise<void> {
-    for (const peer of [...this.#peers.values()]) this.#forget(peer);
-    await removeMailbox(this.#kv, this.isolateId);
+  /** Begins anew with everybody. */
+  #rejoin(): void {
     // Not awaited: the own lease must be renewed while others take their time to answer.
     this.join(true).then(() => this.#deliverGap(this.#subscriptions.keys(), this.isolateId), this.#onError);
   }
