@@ -10,7 +10,7 @@ import { Cluster, clusterTest } from "./cluster.ts";
 import { LatencyProbe } from "./latency.ts";
 
 clusterTest("three processes on denokv serve hosts, viewers, runners and accounts as one", async (program, t) => {
-  await using cluster = await Cluster.start(program);
+  await using cluster = await Cluster.start(program, { peers: "direct" });
   const { front, hubs } = cluster;
   const [first, second, third] = hubs as [typeof hubs[0], typeof hubs[0], typeof hubs[0]];
 

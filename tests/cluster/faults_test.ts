@@ -7,8 +7,9 @@
 import assert from "node:assert/strict";
 import { randomOf } from "../faults/steps.ts";
 import { Balancer } from "../support/balancer.ts";
-import { FaultProxy } from "../support/fault_proxy.ts";
+import { type Direction, FaultProxy } from "../support/fault_proxy.ts";
 import type { HubAddress } from "../support/hub.ts";
+import { eventually } from "../support/patience.ts";
 import { ScriptedProducer } from "../support/producer.ts";
 import { ScriptedViewer } from "../support/viewer.ts";
 import { Cluster, clusterTest } from "./cluster.ts";
@@ -61,8 +62,39 @@ const faults = {
     hostProxy.release();
   },
   "viewers lose their sockets": ({ viewers }: Scene) => viewers.forEach((viewer) => viewer.dropConnection()),
-} satisfies Record<string, (scene: Scene) => Promise<void> | void>;
-type Fault = keyof typeof faults;
+} satisfies Faults;
+
+/** What can happen between hubs that talk over sockets. */
+const peerFaults = {
+  "connections between hubs break": ({ cluster }: Scene) => {
+    for (const proxy of cluster.peerProxies) proxy.breakAll();
+  },
+  "connections between hubs break in the middle of what they carry": async ({ cluster, pause, random }: Scene) => {
+    const from = 50 + Math.floor(random() * 500);
+    for (const proxy of cluster.peerProxies) {
+      proxy.breakAt(() => from + Math.floor(random() * 20_000));
+      proxy.breakAll();
+    }
+    // Long enough for them to find each other again, and to break again.
+    await pause(6_000);
+    for (const proxy of cluster.peerProxies) proxy.release();
+  },
+  "what hubs say to each other goes nowhere, and their sockets stay": async ({ cluster, pause, random }: Scene) => {
+    const proxy = cluster.peerProxies[Math.floor(random() * cluster.peerProxies.length)]!;
+    const both: Direction[] = ["up", "down"];
+    proxy.swallow(...random() < 0.5 ? both : [both[Math.floor(random() * 2)]!]);
+    await pause(5_000);
+    proxy.breakAll();
+    proxy.release();
+  },
+  "the network between hubs stands still": async ({ cluster, pause, random }: Scene) => {
+    for (const proxy of cluster.peerProxies) proxy.hold("up", "down");
+    await pause(1_000 + random() * 4_000);
+    for (const proxy of cluster.peerProxies) proxy.release();
+  },
+} satisfies Faults;
+
+type Faults = Record<string, (scene: Scene) => Promise<void> | void>;
 
 interface Scene {
   cluster: Cluster;
@@ -85,10 +117,10 @@ class Effects {
   }
 }
 
-async function run(cluster: Cluster, seed: number): Promise<string> {
+async function run(cluster: Cluster, seed: number, faults: Faults): Promise<string> {
   const random = randomOf(seed);
   const pause = (ms: number) => new Promise<void>((resolve) => setTimeout(resolve, ms));
-  const names = Object.keys(faults) as Fault[];
+  const names = Object.keys(faults);
   const plan = Array.from({ length: FAULTS }, (_, i) => names[i === 0 ? seed % names.length : pick(random, names)]!);
   await using toHubs = new Balancer(() => cluster.hubs.map(({ port }) => port));
   await using hostProxy = new FaultProxy(() => Number(new URL(toHubs.url).port));
@@ -111,7 +143,7 @@ async function run(cluster: Cluster, seed: number): Promise<string> {
   }
   const receipts: { effects: Effects; title: string; status: Promise<string> }[] = [];
   for (const fault of plan) {
-    const happening = Promise.resolve(faults[fault]({ cluster, hostProxy, viewers, random, pause }));
+    const happening = Promise.resolve(faults[fault]!({ cluster, hostProxy, viewers, random, pause }));
     for (let i = 0; i < RECORDS; i++) {
       for (const { host } of hosts) writeSomething(host, random);
       await pause(5);
@@ -195,13 +227,27 @@ async function ask(cluster: Cluster, sessionId: string, title: string): Promise<
   return status;
 }
 
-clusterTest("hubs, denokv and networks fail: nothing is lost, doubled or reordered", async (program, t) => {
-  const given = Deno.env.get("PERCH_FAULT_SEED");
-  const runs = given === undefined ? Number(Deno.env.get("PERCH_FAULT_RUNS") ?? 2) : 1;
-  const first = given === undefined ? Math.floor(Math.random() * 1_000_000) : Number(given);
-  await using cluster = await Cluster.start(program, { isKvFaulty: true });
-  for (let i = 0; i < runs; i++) {
-    const seed = first + i;
-    await t.step(`seed ${seed}`, async () => console.log(`  ${await run(cluster, seed)}`));
-  }
-});
+for (const peers of ["mailboxes", "faulty"] as const) {
+  const way = peers === "faulty" ? "sockets and mailboxes" : "mailboxes alone";
+  clusterTest(`hubs, denokv and networks fail: nothing is lost, doubled or reordered (${way})`, async (program, t) => {
+    const given = Deno.env.get("PERCH_FAULT_SEED");
+    const runs = given === undefined ? Number(Deno.env.get("PERCH_FAULT_RUNS") ?? 2) : 1;
+    const first = given === undefined ? Math.floor(Math.random() * 1_000_000) : Number(given);
+    // Between hubs that have sockets most of it is about those.
+    const possible: Faults = peers === "mailboxes" ? faults : {
+      ...peerFaults,
+      "a hub is killed and starts again": faults["a hub is killed and starts again"],
+      "denokv is killed and starts again": faults["denokv is killed and starts again"],
+      "hosts lose their sockets, and the hubs learn of it later":
+        faults["hosts lose their sockets, and the hubs learn of it later"],
+    };
+    await using cluster = await Cluster.start(program, { isKvFaulty: true, peers });
+    for (let i = 0; i < runs; i++) {
+      const seed = first + i;
+      await t.step(`seed ${seed}`, async () => console.log(`  ${await run(cluster, seed, possible)}`));
+    }
+    if (peers === "mailboxes") return;
+    const direct = () => cluster.front.metric("perch_mesh_peers_direct");
+    await eventually(async () => await direct() === 6, "sockets between all hubs again");
+  });
+}

@@ -22,7 +22,7 @@ clusterTest("every viewer shows the journal of a real host, whatever was killed 
   const given = Deno.env.get("PERCH_FAULT_SEED");
   const seed = given === undefined ? Math.floor(Math.random() * 1_000_000) : Number(given);
   const random = randomOf(seed);
-  await using cluster = await Cluster.start(program);
+  await using cluster = await Cluster.start(program, { peers: "direct" });
   await using runner = await startRunner(cluster.front);
   const order = JSON.stringify({ seed, from: 1, to: STEPS, paceMs: 10 });
   const sessionId = await runner.startSession({ agentId: "custom", command: agentCommand }, order);
