@@ -18,6 +18,7 @@ class Wire {
   constructor(names: readonly [string, string]) {
     const end = (at: 0 | 1): PeerSocket => ({
       isolateId: names[1 - at]!,
+      lifetime: "borrowed",
       transport: {
         send: (message) => {
           if (!this.#isBroken) this.#waiting[at].push(message.slice());
@@ -36,8 +37,10 @@ class Wire {
   /** Lets the next message of one end arrive. */
   step(from: 0 | 1): boolean {
     const message = this.#waiting[from].shift();
-    if (message !== undefined) this.ends[1 - from as 0 | 1].onMessage?.(message);
-    return message !== undefined;
+    if (message === undefined) return false;
+    this.ends[1 - from as 0 | 1].onMessage?.(message);
+    message.fill(0xff);
+    return true;
   }
 
   /** Breaks: what is on its way still arrives, up to `lost` messages of each direction. */
