@@ -61,6 +61,10 @@ export const metricTable = {
     help: "Viewers that attached again because messages between isolates were lost",
   },
   history_pages: { kind: "counter", help: "Pages of trimmed entries that runners gave" },
+  commands_redelivered: {
+    kind: "counter",
+    help: "Commands that waited in an inbox although their target was connected, and were handed over again",
+  },
   commands_accepted: { kind: "counter", help: "Commands stored in an inbox" },
   commands_settled: { kind: "counter", label: "status", help: "Commands settled by a receipt or expired" },
   mesh_peers: { kind: "gauge", help: "Other isolates known" },

@@ -13,6 +13,8 @@ import type { LiveState, SessionFrame } from "./topics.ts";
 
 /** How long frames of committed records may take to arrive from the host's isolate. */
 const CATCH_UP_MS = 2_000;
+/** How long the host's isolate may take to say what it holds. One that does not is dead as a rule, and its lease not over yet. */
+const LIVE_STATE_MS = 3_000;
 /** An attach is begun again this often when the log was replaced or the host moved meanwhile. */
 export const MAX_ATTEMPTS = 3;
 
@@ -180,7 +182,7 @@ export async function liveStateOf(ctx: GatewayContext, sessionId: string): Promi
   if (isolateId === ctx.mesh.isolateId) return ctx.liveSessions.get(sessionId)?.liveState() ?? null;
   if (isolateId === null || !ctx.mesh.isLive(isolateId)) return null;
   try {
-    return await callIsolate(ctx.mesh, isolateId, "session_live", { sessionId });
+    return await callIsolate(ctx.mesh, isolateId, "session_live", { sessionId }, { timeoutMs: LIVE_STATE_MS });
   } catch (error) {
     if (error instanceof MeshError && error.code === "gone") return null;
     throw error;

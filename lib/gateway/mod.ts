@@ -18,6 +18,7 @@ import { acceptLink } from "./link.ts";
 import { Presence } from "./presence.ts";
 import { Quotas } from "./quotas.ts";
 import { unavailable } from "./questions.ts";
+import { Redelivery } from "./redelivery.ts";
 import { acceptRelay } from "./relay.ts";
 import { acceptRunner } from "./runner.ts";
 import { acceptRunners } from "./runners.ts";
@@ -69,6 +70,7 @@ export class Gateways {
   readonly #users = new Map<string, UserSockets>();
   readonly #heart: ReturnType<typeof setInterval>;
   readonly #isolates: { [Symbol.dispose](): void };
+  readonly #redelivery: Redelivery;
   #isClosing = false;
   #isDraining = false;
 
@@ -96,9 +98,12 @@ export class Gateways {
     };
     this.#serveCalls();
     this.#heart = setInterval(() => this.#beat(), BEAT_MS);
+    this.#redelivery = new Redelivery(this.context);
     this.#isolates = mesh.subscribe("hub", (payload) => {
-      // It may have held the host of any session that is looked at here.
-      if (isIsolateGone(payload)) { for (const room of this.context.rooms.values()) room.refreshStatus(); }
+      if (!isIsolateGone(payload)) return;
+      // It may have held the host of any session that is looked at here, and commands for any that is connected here.
+      for (const room of this.context.rooms.values()) room.refreshStatus();
+      this.#redelivery.soon();
     });
   }
 
@@ -185,6 +190,7 @@ export class Gateways {
     this.#isClosing = true;
     clearInterval(this.#heart);
     this.#isolates[Symbol.dispose]();
+    await this.#redelivery[Symbol.asyncDispose]();
     const { liveSessions, liveRunners, hints, presence } = this.context;
     for (const live of [...liveSessions.values(), ...liveRunners.values()]) track(this.context, live.detach());
     for (const user of [...this.#users.values()]) {

@@ -12,6 +12,8 @@ import { InboxFullError, type InboxStore, type InboxTarget } from "./types.ts";
 /** How long a settled op is remembered, so that asking again (or storing it again) is answered with its outcome. */
 const settledMs = 24 * 60 * 60 * 1000;
 const maxAttempts = 50;
+/** Deno KV's bound of a getMany. */
+const maxKeysOfGet = 10;
 
 interface InboxHead {
   nextNo: number;
@@ -100,6 +102,19 @@ export class KvInboxStore implements InboxStore {
       else await this.settle(target, command.op, "expired", "its runner did not connect in time");
     }
     return commands;
+  }
+
+  async waiting(targets: readonly InboxTarget[]): Promise<InboxTarget[]> {
+    const found: InboxTarget[] = [];
+    for (let at = 0; at < targets.length; at += maxKeysOfGet) {
+      const some = targets.slice(at, at + maxKeysOfGet);
+      const heads = await this.#context.kv.getMany<InboxHead[]>(some.map((target) => {
+        const { kind, id } = partsOf(target);
+        return keys.inbox.head(kind, id);
+      }));
+      found.push(...some.filter((_, i) => (heads[i]!.value?.waiting ?? 0) > 0));
+    }
+    return found;
   }
 
   async settle(target: InboxTarget, op: string, status: Receipt, reason?: string): Promise<CommandStatus | null> {

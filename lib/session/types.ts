@@ -128,6 +128,8 @@ export interface InboxStore {
   put(target: InboxTarget, userId: string, command: DeliveredCommand): Promise<CommandStatus>;
   /** Commands that wait, oldest first; expired ones are settled as expired and left out. */
   pending(target: InboxTarget): Promise<DeliveredCommand[]>;
+  /** Those of these targets for which something waits. */
+  waiting(targets: readonly InboxTarget[]): Promise<InboxTarget[]>;
   /** Settles a command by its receipt. Returns the status to show, or null when the op is unknown or already settled. */
   settle(
     target: InboxTarget,
