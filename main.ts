@@ -4,6 +4,7 @@
  */
 import { hostname } from "node:os";
 import { App, csp, staticFiles } from "fresh";
+import { asApiError } from "@/lib/api_errors.ts";
 import { openAuth } from "@/lib/auth/mod.ts";
 import { localUrl, readEnvironment } from "@/lib/config.ts";
 import { openHub } from "@/lib/hub.ts";
@@ -98,10 +99,10 @@ export async function closeHub(): Promise<void> {
   await hub.drain(environment.drainMs);
   auth.close();
   await hub.close();
-  await peerServer?.shutdown();
   await retention[Symbol.asyncDispose]();
   await store[Symbol.asyncDispose]();
   await mesh[Symbol.asyncDispose]();
+  await peerServer?.shutdown();
   kv.close();
 }
 
@@ -113,7 +114,7 @@ export const app = new App<State>()
     return logRequest(ctx, () => ctx.next());
   })
   .use(async (ctx) => {
-    const response = await ctx.next();
+    const response = asApiError(ctx.req, ctx.url.pathname, await ctx.next());
     if (response.status === 101) return response;
     // Opening a page is what keeps a sign-in from ageing out.
     if (ctx.req.headers.get("sec-fetch-dest") === "document" && auth.hasSessionCookie(ctx.req)) {
