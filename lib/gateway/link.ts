@@ -1,4 +1,5 @@
 /** `/ws/link`: the data link of one runner daemon. After the hello, frames of the multiplexer. */
+import { setImmediate } from "node:timers";
 import { closeCodes, type ErrorMessage, limits, type MessageOf, parseFrame } from "@/protocol/mod.ts";
 import { LinkProtocolError } from "@/protocol/link/codec.ts";
 import { linkClient } from "@/protocol/link/hello.ts";
@@ -140,6 +141,8 @@ class LinkSocket implements LiveSocket {
         send: (message) => this.#sendFrames(message),
         bufferedBytes: () => this.#socket.bufferedAmount,
       },
+      // What several streams have to say in one turn of the event loop goes in one message.
+      schedule: (pump) => void setImmediate(pump),
       onFailed: (error: LinkProtocolError) => this.#refuse("invalid_message", error.message),
     });
     this.#state = { lease, multiplexer };

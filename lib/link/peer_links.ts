@@ -2,6 +2,7 @@
  * Streams to runners whose link another isolate holds: a multiplexer between each two isolates, over a socket
  * of their own or, where that cannot be, over the mesh's calls.
  */
+import { setImmediate } from "node:timers";
 import * as z from "zod";
 import type { Log } from "@/lib/log.ts";
 import { errorText } from "@/lib/log.ts";
@@ -198,6 +199,7 @@ export class PeerLinks {
       transport,
       header: PeerHeader,
       streams: MAX_STREAMS,
+      schedule: (pump) => void setImmediate(pump),
       onFailed: (error) => onFailed(error.message),
       ...(isAccepting ? { onStream: (stream) => this.#options.onStream(stream) } : {}),
     });

@@ -16,6 +16,9 @@ export interface Forwarding {
   links: HubLinks;
 }
 
+/** Least and most that is read of a request's body at once. */
+const UPLOAD_MIN_BYTES = 1024;
+const UPLOAD_MAX_BYTES = 256 * 1024;
 /** Answers that have no body whatever they say of it (RFC 9110). */
 const bodiless: ReadonlySet<number> = new Set([101, 204, 205, 304]);
 
@@ -130,16 +133,20 @@ function sendBody(req: Request, stream: LinkStream, passing: Passing): { stop():
     stream.end();
     return { stop() {} };
   }
-  const reader = req.body.getReader();
+  const reader = req.body.getReader({ mode: "byob" });
   let isStopped = false;
   const send = async () => {
     try {
-      for (let item = await reader.read(); !item.done && !isStopped; item = await reader.read()) {
-        const paced = passing.pace(item.value.byteLength);
+      const length = Number(req.headers.get("content-length") ?? UPLOAD_MAX_BYTES);
+      let buffer = new ArrayBuffer(Math.max(UPLOAD_MIN_BYTES, Math.min(length, UPLOAD_MAX_BYTES)));
+      while (!isStopped) {
+        const { value, done } = await reader.read(new Uint8Array(buffer));
+        if (done) break;
+        const paced = passing.pace(value.byteLength);
         if (paced !== null) await paced;
-        await stream.write(item.value);
-        // The link has copied it, and the runtime gives each piece a buffer of its own.
-        item.value.buffer.transfer(0);
+        await stream.write(value);
+        // The link has copied it.
+        buffer = value.buffer;
       }
       stream.end();
     } catch (error) {

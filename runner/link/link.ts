@@ -1,4 +1,5 @@
 /** The runner's data link: one binary WebSocket to the hub, which opens streams over it to terminals and local ports. */
+import { setImmediate } from "node:timers";
 import { encodePing, LinkProtocolError } from "@/protocol/link/codec.ts";
 import { linkServer, type RegisterLink } from "@/protocol/link/hello.ts";
 import { Multiplexer } from "@/protocol/link/multiplexer.ts";
@@ -101,6 +102,8 @@ export class DataLink implements StreamAcceptors {
         bufferedBytes: () => this.#socket.bufferedBytes(),
       },
       onStream: (stream) => this.#acceptors.take(stream),
+      // What several streams have to say in one turn of the event loop goes in one message.
+      schedule: (pump) => void setImmediate(pump),
       onFailed: (error: LinkProtocolError) => this.#socket.reconnect(error.message),
     });
     this.#options.write("info", "the data link is connected");
