@@ -1,6 +1,7 @@
 /** One HTTP request through a tunnel, as the hub carries it. */
 import { type HubLinks, type LinkStream, StreamResetError } from "@/protocol/link/types.ts";
 import { type AnswerHead, HeadDecoder, isMethod, isTarget, letGo } from "@/protocol/tunnel.ts";
+import { readerOf } from "./body_reader.ts";
 import { answerHeaders, type Passage, requestHeaders, RequestRefusal } from "./headers.ts";
 import type { Passing } from "./live_tunnel.ts";
 import { plainPage } from "./pages.ts";
@@ -16,9 +17,6 @@ export interface Forwarding {
   links: HubLinks;
 }
 
-/** Least and most that is read of a request's body at once. */
-const UPLOAD_MIN_BYTES = 1024;
-const UPLOAD_MAX_BYTES = 256 * 1024;
 /** Answers that have no body whatever they say of it (RFC 9110). */
 const bodiless: ReadonlySet<number> = new Set([101, 204, 205, 304]);
 
@@ -133,20 +131,14 @@ function sendBody(req: Request, stream: LinkStream, passing: Passing): { stop():
     stream.end();
     return { stop() {} };
   }
-  const reader = req.body.getReader({ mode: "byob" });
+  const reader = readerOf(req.body, req.headers.get("content-length"));
   let isStopped = false;
   const send = async () => {
     try {
-      const length = Number(req.headers.get("content-length") ?? UPLOAD_MAX_BYTES);
-      let buffer = new ArrayBuffer(Math.max(UPLOAD_MIN_BYTES, Math.min(length, UPLOAD_MAX_BYTES)));
-      while (!isStopped) {
-        const { value, done } = await reader.read(new Uint8Array(buffer));
-        if (done) break;
-        const paced = passing.pace(value.byteLength);
+      for (let bytes = await reader.read(); bytes !== null && !isStopped; bytes = await reader.read()) {
+        const paced = passing.pace(bytes.byteLength);
         if (paced !== null) await paced;
-        await stream.write(value);
-        // The link has copied it.
-        buffer = value.buffer;
+        await stream.write(bytes);
       }
       stream.end();
     } catch (error) {
