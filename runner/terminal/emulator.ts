@@ -3,15 +3,17 @@
  * scrollback and modes. It also answers what programs ask of a terminal, once, however many viewers there are.
  */
 import headless from "@xterm/headless";
-import { SerializeAddon } from "@xterm/addon-serialize";
 import { Unicode11Addon } from "@xterm/addon-unicode11";
 import { terminalLimits, type TerminalSize } from "@/protocol/terminal.ts";
+import { screenBytes, type ScreenExtras } from "./screen_bytes.ts";
 import { droppableBytes, isPlain } from "./plain_lines.ts";
 
 /** Bytes given to the emulator that it has not parsed yet: few, so that it never blocks for long; enough to keep it busy. */
 const SUBMITTED_BYTES = 256 * 1024;
 /** Plain text beyond this waits: look whether some of it need not be parsed. */
 const FLOOD_BYTES = 2 * 1024 * 1024;
+/** Looking again needs this much more. */
+const DROP_STEP_BYTES = 512 * 1024;
 /** Plain text beyond this is not parsed while more keeps coming: most of it will scroll out, and nobody looks at it yet. */
 const HELD_BYTES = 512 * 1024;
 /** A flood is over when nothing came for this long. */
@@ -21,9 +23,11 @@ const CALM_MS = 15;
 const UNSAFE_TEXT = /[\u0000-\u001f\u007f-\u009f\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff]/g;
 /** Answers to questions about colours: of the terminal that viewers see. */
 const colors: Readonly<Record<number, string>> = { 10: "rgb:e6e6/eaea/e5e5", 11: "rgb:0f0f/1313/1111" };
-/** Private modes that the serialiser leaves out. 25: cursor shown; the others: how the mouse is reported. */
+/** Private modes that xterm does not tell. 25: cursor shown; the others: how the mouse is reported. */
 const SHOW_CURSOR = 25;
 const mouseEncodings: ReadonlySet<number> = new Set([1005, 1006, 1015, 1016]);
+
+const noExtras: ScreenExtras = { margins: null, isCursorShown: true, cursorStyle: 0, mouseEncoding: null };
 
 export interface EmulatorHandlers {
   /** The emulator answers a question of the program. */
@@ -34,11 +38,12 @@ export interface EmulatorHandlers {
   onNotification(text: string): void;
   /** Too much waits for the emulator (true), or no longer. */
   onPressure(isTooMuch: boolean): void;
+  /** What was written with one call (or the end of it) is of no use here any more: parsed, or left out. */
+  onDone(bytes: Uint8Array): void;
 }
 
 export class Emulator {
   readonly #terminal: InstanceType<typeof headless.Terminal>;
-  readonly #serializer = new SerializeAddon();
   readonly #handlers: EmulatorHandlers;
   #queue: Uint8Array[] = [];
   #queuedBytes = 0;
@@ -48,15 +53,14 @@ export class Emulator {
   #parsedBytes = 0;
   /** What was written after this position is plain text. */
   #plainFrom = 0;
+  /** When this much waits, look whether some of it need not be parsed. */
+  #dropAtBytes = FLOOD_BYTES;
   #isUnderPressure = false;
   /** While a flood is held back: looks whether it is over. */
   #calmTimer: ReturnType<typeof setInterval> | undefined;
   #hasJustWritten = false;
   #idle: (() => void)[] = [];
-  #isCursorShown = true;
-  #cursorStyle = 0;
-  #mouseEncoding: number | null = null;
-  #margins: { top: number; bottom: number } | null = null;
+  #extras: ScreenExtras = { ...noExtras };
 
   constructor(size: TerminalSize, handlers: EmulatorHandlers) {
     this.#handlers = handlers;
@@ -65,10 +69,8 @@ export class Emulator {
       scrollback: terminalLimits.scrollbackLines,
       allowProposedApi: true,
     });
-    // The add-ons' types name the browser's terminal; they work with this one.
-    type Host = Parameters<SerializeAddon["activate"]>[0];
-    this.#serializer.activate(this.#terminal as unknown as Host);
-    new Unicode11Addon().activate(this.#terminal as unknown as Host);
+    // The add-on's type names the browser's terminal; it works with this one.
+    new Unicode11Addon().activate(this.#terminal as unknown as Parameters<Unicode11Addon["activate"]>[0]);
     // The same widths as in the browser, or lines would differ.
     this.#terminal.unicode.activeVersion = "11";
     this.#terminal.onData((data) => handlers.onReply(data));
@@ -82,13 +84,14 @@ export class Emulator {
     return { cols: this.#terminal.cols, rows: this.#terminal.rows };
   }
 
-  /** Feeds bytes. They are parsed soon, in order. */
+  /** Feeds bytes, which must stay as they are until onDone. They are parsed soon, in order. */
   write(bytes: Uint8Array): void {
+    if (bytes.length === 0) return;
     this.#writtenBytes += bytes.length;
     if (!isPlain(bytes)) this.#plainFrom = this.#writtenBytes;
     this.#queue.push(bytes);
     this.#queuedBytes += bytes.length;
-    if (this.#queuedBytes > FLOOD_BYTES) this.#dropScrolledOut();
+    if (this.#queuedBytes > this.#dropAtBytes) this.#dropScrolledOut();
     this.#hasJustWritten = true;
     this.#hold();
     this.#submit();
@@ -104,23 +107,13 @@ export class Emulator {
 
   /** Only while idle: bytes that were written earlier are laid out for the earlier size. */
   resize({ cols, rows }: TerminalSize): void {
-    this.#margins = null;
+    this.#extras.margins = null;
     this.#terminal.resize(cols, rows);
   }
 
   /** Screen, scrollback and modes as bytes that rebuild them in an empty terminal of this size. Only while idle. */
   serialize(): Uint8Array {
-    const { buffer } = this.#terminal;
-    let text = this.#serializer.serialize({ scrollback: terminalLimits.scrollbackLines });
-    if (this.#margins !== null) {
-      const { cursorX, cursorY } = buffer.active;
-      // Setting margins moves the cursor home.
-      text += `\x1b[${this.#margins.top};${this.#margins.bottom}r\x1b[${cursorY + 1};${cursorX + 1}H`;
-    }
-    if (this.#mouseEncoding !== null) text += `\x1b[?${this.#mouseEncoding}h`;
-    if (this.#cursorStyle !== 0) text += `\x1b[${this.#cursorStyle} q`;
-    if (!this.#isCursorShown) text += `\x1b[?${SHOW_CURSOR}l`;
-    return new TextEncoder().encode(text);
+    return screenBytes(this.#terminal, this.#extras);
   }
 
   /** Whether the program wants to know what is pasted. */
@@ -178,13 +171,15 @@ export class Emulator {
       if (bytes === undefined) return;
       this.#queuedBytes -= bytes.length;
       this.#submittedBytes += bytes.length;
-      this.#terminal.write(bytes, () => this.#parsed(bytes.length));
+      this.#terminal.write(bytes, () => this.#parsed(bytes));
     }
   }
 
-  #parsed(byteLength: number): void {
-    this.#submittedBytes -= byteLength;
-    this.#parsedBytes += byteLength;
+  #parsed(bytes: Uint8Array): void {
+    this.#submittedBytes -= bytes.length;
+    this.#parsedBytes += bytes.length;
+    this.#handlers.onDone(bytes);
+    if (this.#queuedBytes < FLOOD_BYTES / 2) this.#dropAtBytes = FLOOD_BYTES;
     this.#submit();
     this.#updatePressure();
     if (this.#queuedBytes + this.#submittedBytes > 0) return;
@@ -206,38 +201,45 @@ export class Emulator {
     const { buffer, rows } = this.#terminal;
     // What is not plain may set margins, switch buffers, ring the bell: it must be parsed before anything after it goes.
     if (this.#parsedBytes < this.#plainFrom) return;
-    if (this.#margins !== null || buffer.active.type !== "normal") return;
-    const waiting = joined(this.#queue, this.#queuedBytes);
-    const dropped = droppableBytes(waiting, terminalLimits.scrollbackLines + 2 * rows);
-    if (dropped === 0) return;
-    this.#queue = [];
-    for (let at = dropped; at < waiting.length; at += SUBMITTED_BYTES / 4) {
-      this.#queue.push(waiting.subarray(at, at + SUBMITTED_BYTES / 4));
-    }
-    this.#queuedBytes = waiting.length - dropped;
+    if (this.#extras.margins !== null || buffer.active.type !== "normal") return;
+    const dropped = droppableBytes(this.#queue, terminalLimits.scrollbackLines + 2 * rows);
+    this.#queuedBytes -= dropped;
     this.#parsedBytes += dropped;
+    // Long lines: nothing of them may go yet, and counting them again at every write would cost more than parsing.
+    this.#dropAtBytes = Math.max(FLOOD_BYTES, this.#queuedBytes + DROP_STEP_BYTES);
+    let rest = dropped;
+    while (rest > 0) {
+      const first = this.#queue[0]!;
+      if (first.length > rest) {
+        this.#queue[0] = first.subarray(rest);
+        return;
+      }
+      this.#queue.shift();
+      rest -= first.length;
+      this.#handlers.onDone(first);
+    }
   }
 
   #watchModes(): void {
     const { parser } = this.#terminal;
     const setModes = (params: (number | number[])[], isSet: boolean): false => {
       for (const mode of params) {
-        if (mode === SHOW_CURSOR) this.#isCursorShown = isSet;
-        else if (typeof mode === "number" && mouseEncodings.has(mode)) this.#mouseEncoding = isSet ? mode : null;
+        if (mode === SHOW_CURSOR) this.#extras.isCursorShown = isSet;
+        else if (typeof mode === "number" && mouseEncodings.has(mode)) this.#extras.mouseEncoding = isSet ? mode : null;
       }
       return false;
     };
     parser.registerCsiHandler({ prefix: "?", final: "h" }, (params) => setModes(params, true));
     parser.registerCsiHandler({ prefix: "?", final: "l" }, (params) => setModes(params, false));
     parser.registerCsiHandler({ intermediates: " ", final: "q" }, (params) => {
-      this.#cursorStyle = Number(params[0] ?? 0);
+      this.#extras.cursorStyle = Number(params[0] ?? 0);
       return false;
     });
     parser.registerCsiHandler({ final: "r" }, (params) => {
       const { rows } = this.#terminal;
       const top = Number(params[0] || 1);
       const bottom = Math.min(Number(params[1] || rows), rows);
-      if (top < bottom) this.#margins = top === 1 && bottom === rows ? null : { top, bottom };
+      if (top < bottom) this.#extras.margins = top === 1 && bottom === rows ? null : { top, bottom };
       return false;
     });
     // Soft reset, full reset.
@@ -246,10 +248,7 @@ export class Emulator {
   }
 
   #forgetModes(): false {
-    this.#isCursorShown = true;
-    this.#cursorStyle = 0;
-    this.#mouseEncoding = null;
-    this.#margins = null;
+    this.#extras = { ...noExtras };
     return false;
   }
 
@@ -278,14 +277,4 @@ export class Emulator {
 /** Text of a program for people to read: one line, no control characters. */
 export function cleanText(text: string, maxChars: number): string {
   return text.replaceAll(UNSAFE_TEXT, " ").trim().slice(0, maxChars).toWellFormed();
-}
-
-function joined(parts: readonly Uint8Array[], byteLength: number): Uint8Array {
-  const whole = new Uint8Array(byteLength);
-  let at = 0;
-  for (const part of parts) {
-    whole.set(part, at);
-    at += part.length;
-  }
-  return whole;
 }

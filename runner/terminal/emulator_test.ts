@@ -12,6 +12,7 @@ const quiet: EmulatorHandlers = {
   onBell: () => {},
   onNotification: () => {},
   onPressure: () => {},
+  onDone: () => {},
 };
 
 /** What a terminal shows: every line, the cursor, which buffer, the modes. */
@@ -92,12 +93,23 @@ Deno.test("a flood of plain lines leaves the same screen as if all of it had bee
   };
   for (const tail of ["\r\nlast", "\r\n\x1b[2;3r\x1b[1mlast", "\r\n"]) {
     const whole = flood(tail);
-    const emulator = new Emulator(size, quiet);
+    let written = 0;
+    let done = 0;
+    const emulator = new Emulator(size, {
+      ...quiet,
+      onDone: (bytes) => {
+        done++;
+        // Whoever wrote it uses the memory for something else now.
+        bytes.fill(0x58);
+      },
+    });
     for (let at = 0; at < whole.length; at += 4_093) {
-      emulator.write(whole.subarray(at, at + 4_093));
+      emulator.write(whole.slice(at, at + 4_093));
+      written++;
       if (at % (4_093 * 64) === 0) await new Promise((resolve) => setTimeout(resolve, 0));
     }
     await emulator.idle();
+    assert.equal(done, written);
     assert.deepEqual(shown(await emulate([emulator.serialize()])), shown(await emulate([whole])), JSON.stringify(tail));
     emulator.dispose();
   }

@@ -50,6 +50,11 @@ export const FRAME_BYTES = 1024 * 1024;
 /** Bytes of one viewer that the daemon sends beyond what the process has taken. */
 export const VIEWER_INPUT_BYTES = 256 * 1024;
 
+/** Of a frame and of a message in it: type and length. */
+const HEADER_BYTES = 5;
+/** Before the payload of a message for one viewer. */
+const MESSAGE_FRAME_BYTES = HEADER_BYTES + 4 + HEADER_BYTES;
+
 export const StartOrder = TerminalSize.extend({
   terminalId: Id,
   name: z.string().max(limits.titleChars),
@@ -77,6 +82,23 @@ export function viewerFrame(type: number, viewer: number, bytes: Uint8Array = ne
   new DataView(payload.buffer).setUint32(0, viewer);
   payload.set(bytes, 4);
   return encodeMessage(type, payload);
+}
+
+/** Makes frames that carry one message for one viewer (type `data`), all in the same memory. */
+export class ViewerMessageFrames {
+  readonly #bytes = new Uint8Array(MESSAGE_FRAME_BYTES + terminalLimits.messageBytes);
+  readonly #view = new DataView(this.#bytes.buffer);
+
+  /** The frame, until the next one is made. The payload may have terminalLimits.messageBytes. */
+  frame(viewer: number, type: number, payload: Uint8Array): Uint8Array {
+    this.#view.setUint8(0, frameTypes.data);
+    this.#view.setUint32(1, 4 + HEADER_BYTES + payload.length);
+    this.#view.setUint32(5, viewer);
+    this.#view.setUint8(9, type);
+    this.#view.setUint32(10, payload.length);
+    this.#bytes.set(payload, MESSAGE_FRAME_BYTES);
+    return this.#bytes.subarray(0, MESSAGE_FRAME_BYTES + payload.length);
+  }
 }
 
 /** The viewer of a frame, and the rest of it. Throws TerminalProtocolError. */

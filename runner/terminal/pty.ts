@@ -2,12 +2,14 @@
 import { Buffer } from "node:buffer";
 import nodePty from "node-pty";
 import { terminalLimits, type TerminalSize } from "@/protocol/terminal.ts";
+import { freeMemory } from "./free_memory.ts";
 
 export interface PtyOptions extends TerminalSize {
   /** Program and arguments. */
   command: readonly string[];
   cwd: string;
   env: Record<string, string>;
+  /** The memory is freed after the call: copy what is kept. */
   onOutput(bytes: Uint8Array): void;
   /** After the last output. `signal`: its number when one ended the program. */
   onExit(end: { code: number; signal: number | null }): void;
@@ -23,8 +25,16 @@ interface NodePty {
   pause(): void;
   resume(): void;
   kill(): void;
-  /** On Unix, the stream under it, which tells how much input the program has not read. */
-  readonly _socket?: { readonly writableLength: number; once(event: "drain" | "close", listener: () => void): void };
+  /** On Unix, the stream under it. */
+  readonly _socket?: PtyStream;
+}
+
+interface PtyStream {
+  /** Input that the program has not read. */
+  readonly writableLength: number;
+  readonly readableEnded: boolean;
+  once(event: "drain" | "close", listener: () => void): void;
+  destroy(error?: Error): unknown;
 }
 
 /** Time for the program to end after SIGHUP, before SIGKILL. */
@@ -34,10 +44,12 @@ const KILL_AFTER_MS = 2_000;
 const OFFER_MS = 5;
 const OFFER_MAX_MS = 50;
 
-/** Reads come as 4 KB at the start of a buffer of 64: what is kept for a while must not keep sixteen times its size. */
-function compact(bytes: Uint8Array): Uint8Array {
-  return bytes.length * 2 < bytes.buffer.byteLength ? new Uint8Array(bytes) : bytes;
-}
+/** How often it is looked whether everything was read, once the program has ended … */
+const DRAIN_CHECK_MS = 50;
+/** … which it was when this many looks in a row found nothing new … */
+const DRAIN_QUIET_CHECKS = 2;
+/** … or when something that the program left behind goes on printing for this many. */
+const DRAIN_MAX_CHECKS = 40;
 
 export class Pty {
   readonly #pty: NodePty;
@@ -45,6 +57,9 @@ export class Pty {
   #offerTimer: ReturnType<typeof setTimeout> | undefined;
   #isPaused = false;
   #hasExited = false;
+  /** Counts up with everything that is read. */
+  #reads = 0;
+  #drainTimer: ReturnType<typeof setInterval> | undefined;
 
   /** Starts the program. Throws when it cannot be started. */
   constructor(options: PtyOptions) {
@@ -58,15 +73,22 @@ export class Pty {
       // Bytes, not text: characters that are split between two reads stay whole.
       encoding: null,
     });
-    this.#pty.onData((data) =>
-      options.onOutput(typeof data === "string" ? new TextEncoder().encode(data) : compact(data))
-    );
+    this.#pty.onData((data) => {
+      this.#reads++;
+      if (typeof data === "string") return options.onOutput(new TextEncoder().encode(data));
+      // Not as node's Buffer, whose slices share its memory.
+      options.onOutput(new Uint8Array(data.buffer, data.byteOffset, data.byteLength));
+      // Unless it lies in memory that others use, too.
+      if (data.byteLength === data.buffer.byteLength) freeMemory(data);
+    });
     this.#pty.onExit(({ exitCode, signal }) => {
       this.#hasExited = true;
       clearTimeout(this.#killTimer);
       clearTimeout(this.#offerTimer);
+      clearInterval(this.#drainTimer);
       options.onExit({ code: exitCode, signal: signal || null });
     });
+    this.#holdUntilRead();
   }
 
   get pid(): number {
@@ -122,6 +144,7 @@ export class Pty {
     }
   }
 
+  /** Stops reading. The program waits once its buffer in the kernel is full; its end is told when all of that was read. */
   pause(): void {
     this.#isPaused = true;
     if (!this.#hasExited) this.#pty.pause();
@@ -143,6 +166,32 @@ export class Pty {
   /** Ends the program now: for when nobody can wait. */
   killNow(): void {
     if (!this.#hasExited) this.#signal("SIGKILL");
+  }
+
+  /**
+   * node-pty destroys the stream 200 ms after the program's end, whether it was read to its end or not (something that the program
+   * left behind may keep the terminal open for ever). What a paused stream still holds would be lost: the last lines.
+   */
+  #holdUntilRead(): void {
+    const stream = this.#pty._socket;
+    if (stream === undefined) return;
+    const { destroy } = stream;
+    stream.destroy = (error) => {
+      if (error !== undefined || stream.readableEnded) return destroy.call(stream, error);
+      if (this.#drainTimer !== undefined || this.#hasExited) return stream;
+      let lastReads = -1;
+      let checks = 0;
+      let quietChecks = 0;
+      this.#drainTimer = setInterval(() => {
+        if (this.#isPaused) return;
+        quietChecks = this.#reads === lastReads ? quietChecks + 1 : 0;
+        lastReads = this.#reads;
+        if (quietChecks < DRAIN_QUIET_CHECKS && ++checks < DRAIN_MAX_CHECKS) return;
+        clearInterval(this.#drainTimer);
+        destroy.call(stream);
+      }, DRAIN_CHECK_MS);
+      return stream;
+    };
   }
 
   #signal(signal: "SIGHUP" | "SIGCONT" | "SIGKILL"): void {

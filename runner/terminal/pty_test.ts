@@ -1,6 +1,59 @@
 import assert from "node:assert/strict";
-import { within } from "@/tests/support/patience.ts";
+import { eventually, within } from "@/tests/support/patience.ts";
+import { isAlive } from "@/tests/support/child.ts";
 import { Pty } from "./pty.ts";
+
+/** Keeps the terminal open after the program's end; the last thing printed is its pid. */
+const leftover = "trap '' HUP; sleep 1000 & echo pid $!";
+
+/** A program on a pty, all that it printed, and its end. */
+function run(script: string): { pty: Pty; text(): string; end: Promise<{ code: number; signal: number | null }> } {
+  const parts: Uint8Array[] = [];
+  const end = Promise.withResolvers<{ code: number; signal: number | null }>();
+  const pty = new Pty({
+    cols: 80,
+    rows: 24,
+    command: ["/bin/sh", "-c", script],
+    cwd: "/",
+    env: Deno.env.toObject(),
+    onOutput: (bytes) => parts.push(bytes.slice()),
+    onExit: end.resolve,
+  });
+  const text = () => parts.map((bytes) => new TextDecoder().decode(bytes)).join("");
+  return { pty, text, end: end.promise };
+}
+
+/** Ends what a program left behind. */
+function endLeftover(text: string): void {
+  const pid = Number(/pid (\d+)/.exec(text)![1]);
+  if (isAlive(pid)) Deno.kill(pid, "SIGKILL");
+}
+
+Deno.test("what a program printed before its end is read, however long reading was paused", async () => {
+  // Less than the kernel keeps of what is not read: the program ends although nobody reads.
+  const { pty, text, end } = run("i=0; while [ $i -lt 40 ]; do echo line $i; i=$((i+1)); done; printf 'the last line'");
+  pty.pause();
+  await eventually(() => !isAlive(pty.pid), "the program's end");
+  // Each of these ends only after the 200 ms that node-pty gives a stream after the program's end.
+  for (let i = 0; i < 2; i++) {
+    const later = run(leftover);
+    await later.end;
+    endLeftover(later.text());
+  }
+  assert.equal(text(), "");
+  pty.resume();
+  assert.deepEqual(await end, { code: 0, signal: null });
+  assert.match(text(), /^line 0\r\n[^]*line 39\r\nthe last line$/);
+});
+
+Deno.test("a program's end is told although something that it left behind keeps its terminal, even while that prints", async () => {
+  const quiet = run(`echo before; ${leftover}; exit 3`);
+  assert.deepEqual(await quiet.end, { code: 3, signal: null });
+  endLeftover(quiet.text());
+  const loud = run("trap '' HUP; while echo again; do sleep 0.02; done & echo pid $!; exit 4");
+  assert.deepEqual(await loud.end, { code: 4, signal: null });
+  endLeftover(loud.text());
+});
 
 Deno.test("pty - a program that reads late gets all of its input, in order", async () => {
   const ended = Promise.withResolvers<number>();

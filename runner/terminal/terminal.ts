@@ -1,40 +1,24 @@
 /**
- * One terminal: a program on a pty, its screen, and everybody who looks at it. Bytes go to the emulator and to viewers alike; who
- * typed last owns the size. Runs in a process of its own (terminal_main.ts).
+ * One terminal: a program on a pty, its screen, and everybody who looks at it. Bytes go to the emulator and to viewers alike. Runs
+ * in a process of its own (terminal_main.ts).
  */
 import {
   type ScreenState,
-  SizeState,
   type TerminalInfo,
-  terminalLimits,
-  TerminalSize,
+  type TerminalSize,
   type TerminalStatus,
   terminalTypes,
 } from "@/protocol/terminal.ts";
-import {
-  encodeJson,
-  encodeMessage,
-  MessageDecoder,
-  readCount,
-  readJson,
-  type TerminalMessage,
-  TerminalProtocolError,
-} from "@/protocol/terminal_codec.ts";
 import { Emulator } from "./emulator.ts";
-import { type EndedFrame, LAST_LINES } from "./process_frames.ts";
+import { ChunkPool, OutputBatch } from "./output_batch.ts";
 import { pastedText } from "./pasted_text.ts";
+import { type EndedFrame, LAST_LINES } from "./process_frames.ts";
 import { Pty } from "./pty.ts";
-import { type FedMessage, ViewerFeed } from "./viewer_feed.ts";
+import { type Viewer, type ViewerPort, Viewers } from "./viewers.ts";
 
-/** A viewer that keeps falling behind gets a screen this often, not more … */
-const SKIP_INTERVAL_MS = 400;
-/** … and so seldom that making screens, for which the program waits, takes a small part of the time: one in this many. */
-const SKIP_SHARE = 8;
 /** From text that is typed for somebody to the Enter after it. */
 const ENTER_AFTER_MS = 60;
 const LAST_CHARS = 16_000;
-/** Output of one turn is merged into messages of this size at most. */
-const MERGED_BYTES = terminalLimits.messageBytes;
 
 export interface TerminalOptions extends TerminalSize {
   terminalId: string;
@@ -60,42 +44,18 @@ export interface TerminalObserver {
   onEnded(end: EndedFrame): void;
 }
 
-/** How a terminal reaches one viewer. */
-export interface ViewerPort {
-  send(bytes: Uint8Array): void;
-  /** The viewer broke the protocol; nothing more comes from or goes to it. */
-  fail(message: string): void;
-}
-
-interface Viewer {
-  id: number;
-  canWrite: boolean;
-  port: ViewerPort;
-  feed: ViewerFeed;
-  decoder: MessageDecoder;
-  size: TerminalSize | null;
-  skipTimer: ReturnType<typeof setTimeout> | undefined;
-  lastScreenMs: number;
-  /** How long making its last screen took, waiting for the emulator included. */
-  screenCostMs: number;
-}
-
 export class Terminal {
   readonly #options: TerminalOptions;
+  readonly #pool = new ChunkPool();
   readonly #emulator: Emulator;
-  readonly #viewers = new Map<number, Viewer>();
+  readonly #viewers: Viewers;
+  readonly #batch = new OutputBatch(this.#pool, (bytes) => this.#distribute(bytes));
   readonly #createdAt: number;
   #pty: Pty | null = null;
   #status: TerminalStatus = { state: "running" };
   #title = "";
   #attention: TerminalInfo["attention"] = null;
   #size: TerminalSize;
-  /** The viewer that typed last. */
-  #owner: number | null = null;
-  /** Output of this turn that is not given on yet. */
-  #merging: Uint8Array[] = [];
-  #mergingBytes = 0;
-  #isMerging = false;
   /** Why the pty does not read now. */
   readonly #pauses = new Set<"emulator" | "screen">();
   /** Screens and sizes are made one after another. */
@@ -116,6 +76,17 @@ export class Terminal {
       onBell: () => this.#raise("bell"),
       onNotification: (text) => this.#raise(text),
       onPressure: (isTooMuch) => isTooMuch ? this.#pause("emulator") : this.#resume("emulator"),
+      onDone: (bytes) => this.#pool.give(bytes),
+    });
+    this.#viewers = new Viewers({
+      onInput: (bytes) => {
+        this.#calm();
+        options.observer?.onPerson();
+        this.#pty?.write(bytes);
+      },
+      onSize: (size) => void this.#resizeTo(size),
+      onOwner: () => this.#viewers.giveSize(this.#size),
+      onScreenWanted: (viewer) => void this.#giveScreen(viewer),
     });
   }
 
@@ -145,52 +116,26 @@ export class Terminal {
       sessionId,
       status: this.#status,
       createdAt: this.#createdAt,
-      viewerCount: this.#viewers.size,
+      viewerCount: this.#viewers.count,
       attention: this.#attention,
     };
   }
 
   /** Lets a viewer in; it is sent the screen, then what is live. */
   attach(id: number, canWrite: boolean, port: ViewerPort): void {
-    const viewer: Viewer = {
-      id,
-      canWrite,
-      port,
-      feed: new ViewerFeed((bytes) => port.send(bytes), () => this.#skip(viewer)),
-      decoder: new MessageDecoder(terminalLimits.messageBytes),
-      size: null,
-      skipTimer: undefined,
-      lastScreenMs: -Infinity,
-      screenCostMs: 0,
-    };
-    this.#viewers.set(id, viewer);
+    this.#viewers.add(id, canWrite, port);
     this.#options.observer?.onPerson();
     this.#options.onChange();
-    void this.#giveScreen(viewer, false);
   }
 
   /** The viewer is gone. */
   detach(id: number): void {
-    const viewer = this.#viewers.get(id);
-    if (viewer === undefined) return;
-    clearTimeout(viewer.skipTimer);
-    this.#viewers.delete(id);
-    if (this.#owner === id) this.#owner = null;
-    this.#options.onChange();
+    if (this.#viewers.remove(id)) this.#options.onChange();
   }
 
   /** Bytes of a viewer. Resolves when the program can take more input. */
   async receive(id: number, bytes: Uint8Array): Promise<void> {
-    const viewer = this.#viewers.get(id);
-    if (viewer === undefined) return;
-    try {
-      for (const message of viewer.decoder.push(bytes)) this.#receive(viewer, message);
-    } catch (error) {
-      if (!(error instanceof TerminalProtocolError)) throw error;
-      this.detach(id);
-      viewer.port.fail(error.message);
-      return;
-    }
+    if (!this.#viewers.receive(id, bytes)) return this.#options.onChange();
     await this.#pty?.writable();
   }
 
@@ -226,7 +171,8 @@ export class Terminal {
   /** Ends the program. Nothing is called any more. */
   close(): void {
     this.#isClosed = true;
-    for (const { skipTimer } of this.#viewers.values()) clearTimeout(skipTimer);
+    this.#viewers[Symbol.dispose]();
+    this.#batch[Symbol.dispose]();
     this.#pty?.killNow();
     this.#emulator.dispose();
   }
@@ -235,78 +181,22 @@ export class Terminal {
     return (this.#options.now ?? Date.now)();
   }
 
-  #receive(viewer: Viewer, message: TerminalMessage): void {
-    switch (message.type) {
-      case terminalTypes.input:
-        if (!viewer.canWrite) throw new TerminalProtocolError("input: this viewer may only look");
-        this.#own(viewer);
-        this.#calm();
-        this.#options.observer?.onPerson();
-        this.#pty?.write(message.payload);
-        return;
-      case terminalTypes.resize: {
-        viewer.size = readJson(TerminalSize, message);
-        // Whoever can type first decides, until somebody types.
-        if (this.#owner === null && viewer.canWrite) this.#own(viewer);
-        else if (this.#owner === viewer.id) void this.#resizeTo(viewer.size);
-        return;
-      }
-      case terminalTypes.credit:
-        viewer.feed.credit(readCount(message));
-        return;
-      default:
-        // A newer viewer's message: nothing here depends on it.
-        return;
-    }
-  }
-
-  #own(viewer: Viewer): void {
-    if (this.#owner === viewer.id) return;
-    this.#owner = viewer.id;
-    if (viewer.size !== null) void this.#resizeTo(viewer.size);
-    else this.#tellSize();
-  }
-
+  /** What was read; its memory is given back afterwards. */
   #onOutput(bytes: Uint8Array): void {
     if (this.#isClosed) return;
     this.#options.observer?.onOutput();
-    if (!this.#isMerging) {
-      this.#isMerging = true;
-      setTimeout(() => {
-        this.#isMerging = false;
-        this.#giveOn();
-      }, 0);
-      this.#distribute(bytes);
-      return;
-    }
-    if (this.#mergingBytes + bytes.length > MERGED_BYTES) this.#giveOn();
-    this.#merging.push(bytes);
-    this.#mergingBytes += bytes.length;
+    this.#batch.add(bytes);
   }
 
-  #giveOn(): void {
-    if (this.#merging.length === 0) return;
-    const whole = this.#merging.length === 1 ? this.#merging[0]! : concat(this.#merging, this.#mergingBytes);
-    this.#merging = [];
-    this.#mergingBytes = 0;
-    this.#distribute(whole);
-  }
-
+  /** Viewers first: they copy what they keep, and the emulator gives the memory back when it has parsed it. */
   #distribute(bytes: Uint8Array): void {
     if (this.#isClosed) return;
+    this.#viewers.output(bytes);
     this.#emulator.write(bytes);
-    for (const message of outputMessages(bytes)) this.#toViewers(message);
-  }
-
-  #toViewers(message: FedMessage): void {
-    for (const viewer of this.#viewers.values()) {
-      viewer.feed.push(message);
-      if (viewer.feed.isReadyToSkip) this.#skip(viewer);
-    }
   }
 
   #onExit({ code, signal }: { code: number; signal: number | null }): void {
-    this.#giveOn();
+    this.#batch.flush();
     this.#pty = null;
     if (this.#isClosed) return;
     if (this.#isRestarting) void this.#startAnew();
@@ -338,12 +228,12 @@ export class Terminal {
         this.#setStatus({ state: "exited", code: 127, signal: null, at: this.#now() });
       }
     });
-    for (const viewer of this.#viewers.values()) void this.#giveScreen(viewer, false);
+    this.#viewers.renew();
   }
 
   #setStatus(status: TerminalStatus): void {
     this.#status = status;
-    this.#toViewers({ bytes: encodeJson(terminalTypes.status, status), outputBytes: 0 });
+    this.#viewers.tell(terminalTypes.status, status);
     this.#options.onChange();
   }
 
@@ -372,44 +262,22 @@ export class Terminal {
         this.#emulator.resize(size);
         this.#options.onChange();
       }
-      this.#tellSize();
+      this.#viewers.giveSize(this.#size);
     });
   }
 
-  #tellSize(): void {
-    for (const viewer of this.#viewers.values()) {
-      const state: SizeState = { ...this.#size, isOwner: viewer.id === this.#owner };
-      viewer.feed.push({ bytes: encodeJson(terminalTypes.size, state), outputBytes: 0 });
-    }
-  }
-
-  /** The viewer has room again and missed something: it gets the screen, at a bounded rate. */
-  #skip(viewer: Viewer): void {
-    if (viewer.skipTimer !== undefined) return;
-    const intervalMs = Math.max(SKIP_INTERVAL_MS, viewer.screenCostMs * SKIP_SHARE);
-    const waitMs = Math.max(0, viewer.lastScreenMs + intervalMs - performance.now());
-    viewer.skipTimer = setTimeout(() => {
-      viewer.skipTimer = undefined;
-      void this.#giveScreen(viewer, true);
-    }, waitMs);
-  }
-
-  async #giveScreen(viewer: Viewer, isSkip: boolean): Promise<void> {
+  async #giveScreen(viewer: Viewer): Promise<void> {
     const startMs = performance.now();
     await this.#whenSettled(() => {
-      if (this.#viewers.get(viewer.id) !== viewer) return;
+      if (!this.#viewers.has(viewer)) return;
       viewer.lastScreenMs = performance.now();
       const state: ScreenState = {
-        ...this.#size,
-        isOwner: this.#owner === viewer.id,
+        ...this.#viewers.sizeFor(viewer, this.#size),
         title: this.#title,
         status: this.#status,
-        isSkip,
+        isSkip: viewer.isSkipping,
       };
-      viewer.feed.restart([
-        { bytes: encodeJson(terminalTypes.screen, state), outputBytes: 0 },
-        ...outputMessages(this.#emulator.serialize()),
-      ]);
+      this.#viewers.giveScreen(viewer, state, this.#emulator.serialize());
       viewer.screenCostMs = performance.now() - startMs;
     });
   }
@@ -423,9 +291,9 @@ export class Terminal {
       this.#pause("screen");
       try {
         do {
-          this.#giveOn();
+          this.#batch.flush();
           await this.#emulator.idle();
-        } while (this.#mergingBytes > 0);
+        } while (!this.#batch.isEmpty);
         if (!this.#isClosed) work();
       } finally {
         this.#resume("screen");
@@ -443,24 +311,4 @@ export class Terminal {
   #resume(why: "emulator" | "screen"): void {
     if (this.#pauses.delete(why) && this.#pauses.size === 0) this.#pty?.resume();
   }
-}
-
-/** Output as messages of bounded size. */
-function outputMessages(bytes: Uint8Array): FedMessage[] {
-  const messages: FedMessage[] = [];
-  for (let at = 0; at < bytes.length; at += terminalLimits.messageBytes) {
-    const part = bytes.subarray(at, at + terminalLimits.messageBytes);
-    messages.push({ bytes: encodeMessage(terminalTypes.output, part), outputBytes: part.length });
-  }
-  return messages;
-}
-
-function concat(parts: readonly Uint8Array[], byteLength: number): Uint8Array {
-  const whole = new Uint8Array(byteLength);
-  let at = 0;
-  for (const part of parts) {
-    whole.set(part, at);
-    at += part.length;
-  }
-  return whole;
 }

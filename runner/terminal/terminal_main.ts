@@ -17,6 +17,7 @@ import {
   readViewer,
   StartOrder,
   viewerFrame,
+  ViewerMessageFrames,
 } from "./process_frames.ts";
 import { terminalEnv } from "./shell.ts";
 import { Terminal, type TerminalObserver } from "./terminal.ts";
@@ -47,7 +48,9 @@ export async function runTerminal(): Promise<number> {
 }
 
 class TerminalProcessEnd {
+  /** Writes at once. */
   readonly #send: (bytes: Uint8Array) => void;
+  readonly #frames = new ViewerMessageFrames();
   #terminal: Terminal | null = null;
   /** What each viewer sent is taken in order. */
   readonly #inputs = new Map<number, Promise<void>>();
@@ -85,7 +88,7 @@ class TerminalProcessEnd {
       case frameTypes.attach:
         this.#inputs.set(viewer, Promise.resolve());
         terminal.attach(viewer, bytes[0] === 1, {
-          send: (bytes) => this.#send(viewerFrame(frameTypes.data, viewer, bytes)),
+          send: (type, payload) => this.#send(this.#frames.frame(viewer, type, payload)),
           fail: (message) => {
             this.#inputs.delete(viewer);
             this.#send(viewerFrame(frameTypes.fail, viewer, new TextEncoder().encode(message)));

@@ -10,6 +10,7 @@ import {
   type TerminalMessage,
 } from "@/protocol/terminal_codec.ts";
 import { errorText, type Log } from "../log.ts";
+import { freeMemory } from "./free_memory.ts";
 import type { SelfCommand } from "../self_command.ts";
 import {
   EndedFrame,
@@ -22,6 +23,8 @@ import {
   viewerFrame,
 } from "./process_frames.ts";
 
+/** Frames are read in pieces of this size. */
+const READ_BYTES = 256 * 1024;
 /** How long a process that was told to end may take. */
 const END_MS = 3_000;
 /**
@@ -183,9 +186,15 @@ export class TerminalProcess {
 
   async #read(): Promise<void> {
     const decoder = new MessageDecoder(FRAME_BYTES);
+    // One buffer for all reads: a flood would else make a gigabyte of garbage of them, which is found late.
+    const reader = this.#child.stdout.getReader({ mode: "byob" });
+    let buffer = new ArrayBuffer(READ_BYTES);
     try {
-      for await (const chunk of this.#child.stdout) {
-        for (const frame of decoder.push(chunk)) this.#receive(frame);
+      for (;;) {
+        const { value, done } = await reader.read(new Uint8Array(buffer));
+        if (done) break;
+        buffer = value.buffer;
+        for (const frame of decoder.push(value)) this.#receive(frame, buffer);
       }
     } catch (error) {
       this.#options.write("error", `terminal process: ${errorText(error)}`, {
@@ -204,7 +213,8 @@ export class TerminalProcess {
     this.#options.onGone();
   }
 
-  #receive(frame: TerminalMessage): void {
+  /** @param read the memory that is read into again: what is kept of it must be copied */
+  #receive(frame: TerminalMessage, read: ArrayBuffer): void {
     if (frame.type === frameTypes.info) {
       this.#info = readJson(InfoFrame, frame);
       this.#started.resolve(this.#info);
@@ -225,7 +235,9 @@ export class TerminalProcess {
     if (viewer === undefined) return;
     if (frame.type === frameTypes.data) {
       // At most a window of output is on its way (terminalLimits.windowBytes): the process waits for the viewer's credit.
-      viewer.writing = viewer.writing.then(() => viewer.stream.write(bytes)).catch(() => this.#detach(number));
+      const kept = bytes.buffer === read ? bytes.slice() : bytes;
+      viewer.writing = viewer.writing.then(() => viewer.stream.write(kept)).then(() => freeMemory(kept))
+        .catch(() => this.#detach(number));
     } else if (frame.type === frameTypes.taken) {
       viewer.untaken -= new DataView(bytes.buffer, bytes.byteOffset).getUint32(0);
       viewer.resume?.();

@@ -2,16 +2,40 @@
  * What one viewer of a terminal is sent, and how much of it: at most a window of output beyond what it has shown. A viewer that
  * falls behind by more than a backlog is given the current screen in place of what it missed. Core without I/O.
  */
-import { terminalLimits } from "@/protocol/terminal.ts";
+import { terminalLimits, terminalTypes } from "@/protocol/terminal.ts";
 
-/** A message for the viewer, framed, and how many bytes of output it holds. */
-export interface FedMessage {
-  bytes: Uint8Array;
-  outputBytes: number;
+/** A message for viewers. One object may wait for several of them. */
+export class FedMessage {
+  readonly type: number;
+  #payload: Uint8Array;
+  #isKept: boolean;
+
+  /** @param isKept whether the payload stays as it is; else its memory is used for something else soon. */
+  constructor(type: number, payload: Uint8Array, { isKept }: { isKept: boolean }) {
+    this.type = type;
+    this.#payload = payload;
+    this.#isKept = isKept;
+  }
+
+  get payload(): Uint8Array {
+    return this.#payload;
+  }
+
+  /** Bytes that the viewer has to show. */
+  get outputBytes(): number {
+    return this.type === terminalTypes.output ? this.#payload.length : 0;
+  }
+
+  /** From now on the message has memory of its own: it has to wait. */
+  keep(): void {
+    if (this.#isKept) return;
+    this.#isKept = true;
+    this.#payload = this.#payload.slice();
+  }
 }
 
 export class ViewerFeed {
-  readonly #send: (bytes: Uint8Array) => void;
+  readonly #send: (message: FedMessage) => void;
   readonly #onReadyToSkip: () => void;
   /** The screen on its way; it is never cut short, so that a slow viewer sees whole screens. */
   #screen: FedMessage[] = [];
@@ -22,10 +46,10 @@ export class ViewerFeed {
   #isBehind = true;
 
   /**
-   * @param send takes a message to the viewer.
+   * @param send takes a message to the viewer; its payload is of no meaning afterwards.
    * @param onReadyToSkip the viewer is behind, and has shown what it was sent: `restart` with the screen as it is now.
    */
-  constructor(send: (bytes: Uint8Array) => void, onReadyToSkip: () => void) {
+  constructor(send: (message: FedMessage) => void, onReadyToSkip: () => void) {
     this.#send = send;
     this.#onReadyToSkip = onReadyToSkip;
   }
@@ -55,7 +79,10 @@ export class ViewerFeed {
     this.#backlog.push(message);
     this.#backlogBytes += message.outputBytes;
     this.#flush();
-    if (this.#backlogBytes <= terminalLimits.backlogBytes) return;
+    if (this.#backlogBytes <= terminalLimits.backlogBytes) {
+      if (this.#backlog.length > 0) message.keep();
+      return;
+    }
     this.#backlog = [];
     this.#backlogBytes = 0;
     this.#isBehind = true;
@@ -76,15 +103,26 @@ export class ViewerFeed {
   #flush(): void {
     for (const queue of [this.#screen, this.#backlog]) {
       let sent = 0;
-      for (const { bytes, outputBytes } of queue) {
+      for (const message of queue) {
+        const { outputBytes } = message;
         if (outputBytes > 0 && this.#unshownBytes >= terminalLimits.windowBytes) break;
         this.#unshownBytes += outputBytes;
         if (queue === this.#backlog) this.#backlogBytes -= outputBytes;
-        this.#send(bytes);
+        this.#send(message);
         sent++;
       }
       if (sent > 0) queue.splice(0, sent);
       if (queue.length > 0) return;
     }
   }
+}
+
+/** Output as messages of bounded size. */
+export function outputMessages(bytes: Uint8Array, { isKept }: { isKept: boolean }): FedMessage[] {
+  const messages: FedMessage[] = [];
+  for (let at = 0; at < bytes.length; at += terminalLimits.messageBytes) {
+    const part = bytes.subarray(at, at + terminalLimits.messageBytes);
+    messages.push(new FedMessage(terminalTypes.output, part, { isKept }));
+  }
+  return messages;
 }

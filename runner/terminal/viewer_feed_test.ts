@@ -1,19 +1,32 @@
 import assert from "node:assert/strict";
 import fc from "fast-check";
-import { terminalLimits } from "@/protocol/terminal.ts";
-import { type FedMessage, ViewerFeed } from "./viewer_feed.ts";
+import { terminalLimits, terminalTypes } from "@/protocol/terminal.ts";
+import { FedMessage, ViewerFeed } from "./viewer_feed.ts";
 
 const { windowBytes, backlogBytes, messageBytes } = terminalLimits;
 
+/** Output whose first byte is its name, in memory that is overwritten once it was pushed. */
 function output(name: number, outputBytes = messageBytes): FedMessage {
-  return { bytes: Uint8Array.of(name), outputBytes };
+  return new FedMessage(terminalTypes.output, new Uint8Array(outputBytes).fill(name, 0, 1), { isKept: false });
+}
+
+/** A message that is no output. */
+function note(name: number): FedMessage {
+  return new FedMessage(terminalTypes.status, Uint8Array.of(name), { isKept: true });
+}
+
+/** Pushes, then uses the memory for something else. */
+function push(feed: ViewerFeed, message: FedMessage): void {
+  const { payload } = message;
+  feed.push(message);
+  if (message.outputBytes > 0) payload.fill(0xff);
 }
 
 /** A feed, what it sent, and how often it asked for a screen. */
 function made() {
   const sent: number[] = [];
   const asked = { times: 0 };
-  const feed = new ViewerFeed((bytes) => sent.push(bytes[0]!), () => asked.times++);
+  const feed = new ViewerFeed(({ payload }) => sent.push(payload[0]!), () => asked.times++);
   return { feed, sent, asked };
 }
 
@@ -21,7 +34,7 @@ Deno.test("a viewer is sent a window of output, and more as it shows it, in orde
   const { feed, sent } = made();
   feed.restart([]);
   const inWindow = windowBytes / messageBytes;
-  for (let i = 0; i < inWindow + 3; i++) feed.push(output(i));
+  for (let i = 0; i < inWindow + 3; i++) push(feed, output(i));
   assert.equal(sent.length, inWindow);
   feed.credit(messageBytes);
   assert.equal(sent.length, inWindow + 1);
@@ -32,10 +45,10 @@ Deno.test("a viewer is sent a window of output, and more as it shows it, in orde
 Deno.test("what is not output passes without credit, in its place", () => {
   const { feed, sent } = made();
   feed.restart([]);
-  feed.push(output(1, windowBytes));
-  feed.push(output(2, 0));
-  feed.push(output(3));
-  feed.push(output(4, 0));
+  push(feed, output(1, windowBytes));
+  push(feed, note(2));
+  push(feed, output(3));
+  push(feed, note(4));
   assert.deepEqual(sent, [1, 2]);
   feed.credit(windowBytes);
   assert.deepEqual(sent, [1, 2, 3, 4]);
@@ -45,7 +58,7 @@ Deno.test("a viewer that falls behind is asked for a screen when it has room, an
   const { feed, sent, asked } = made();
   feed.restart([]);
   const count = (windowBytes + backlogBytes) / messageBytes + 1;
-  for (let i = 0; i < count; i++) feed.push(output(1));
+  for (let i = 0; i < count; i++) push(feed, output(1));
   assert.ok(feed.isBehind);
   assert.equal(feed.waitingBytes, 0);
   feed.credit(windowBytes / 4);
@@ -53,7 +66,7 @@ Deno.test("a viewer that falls behind is asked for a screen when it has room, an
   feed.credit(windowBytes / 4);
   assert.equal(asked.times, 1);
   feed.restart([output(9), output(10)]);
-  feed.push(output(11));
+  push(feed, output(11));
   assert.deepEqual(sent.slice(-3), [9, 10, 11]);
 });
 
@@ -65,22 +78,16 @@ Deno.test("whatever comes, a viewer never waits for more than screen and backlog
   );
   fc.assert(fc.property(fc.array(step, { maxLength: 200 }), (steps) => {
     let unshown = 0;
-    const sizes = new Map<Uint8Array, number>();
-    const message = (outputBytes: number): FedMessage => {
-      const bytes = new Uint8Array(1);
-      sizes.set(bytes, outputBytes);
-      return { bytes, outputBytes };
-    };
-    const feed = new ViewerFeed((bytes) => unshown += sizes.get(bytes)!, () => {});
+    const feed = new ViewerFeed(({ outputBytes }) => unshown += outputBytes, () => {});
     let screen = 0;
     for (const { do: what, bytes } of steps) {
-      if (what === "push") feed.push(message(bytes));
+      if (what === "push") feed.push(output(0, bytes));
       else if (what === "credit") {
         unshown = Math.max(0, unshown - bytes);
         feed.credit(bytes);
       } else {
         const parts: FedMessage[] = [];
-        for (let at = 0; at < bytes; at += messageBytes) parts.push(message(Math.min(messageBytes, bytes - at)));
+        for (let at = 0; at < bytes; at += messageBytes) parts.push(output(0, Math.min(messageBytes, bytes - at)));
         screen = bytes;
         feed.restart(parts);
       }

@@ -2,6 +2,7 @@
 import assert from "node:assert/strict";
 import { join } from "node:path";
 import { closeCodes } from "@/protocol/mod.ts";
+import type { TerminalInfo } from "@/protocol/terminal.ts";
 import { type HubProcess, startHub } from "@/tests/support/hub.ts";
 import { eventually } from "@/tests/support/patience.ts";
 import { type RunnerProcess, startRunner } from "@/tests/support/runner.ts";
@@ -115,6 +116,28 @@ Deno.test("terminals through hub and runner", async (t) => {
     await late.shows("the very last line");
     await eventually(() => late.text === client.text, "the same screen for both");
     await Deno.remove(path);
+  });
+
+  await t.step("a program that ends while its viewer does not read leaves its last line", async () => {
+    const print = 'printf "\\033[3%dm%07d the quick brown fox\\033[0m\\n", i % 8, i';
+    const { terminalId } = await makeTerminal(hub, runner, {
+      command: ["awk", `BEGIN { for (i = 1; i <= 300000; i++) ${print}; printf "the very last line" }`],
+    });
+    await using stuck = await TerminalClient.open(hub, runner.runnerId, terminalId, { isStuck: true });
+    const status = async () => {
+      const { terminals } = await hub.api("GET", `/api/terminals?runnerId=${runner.runnerId}`);
+      return terminals.find((terminal: TerminalInfo) => terminal.terminalId === terminalId).status;
+    };
+    await eventually(async () => (await status()).state === "exited", "its exit");
+    assert.equal((await status()).code, 0);
+    await using late = await TerminalClient.open(hub, runner.runnerId, terminalId);
+    await late.shows("0300000 the quick brown fox\nthe very last line");
+    stuck.credit(stuck.outputBytes);
+    await stuck.until(() => stuck.status?.state === "exited", "the news of its exit");
+    await stuck.shows("0300000 the quick brown fox\nthe very last line");
+    await eventually(() => stuck.text === late.text, "the same screen for both");
+    // 10,000 lines that scrolled out and a screen.
+    assert.ok(late.text.startsWith("0289978 the quick brown fox\n"), late.text.slice(0, 100));
   });
 
   await t.step(
