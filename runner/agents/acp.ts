@@ -10,18 +10,13 @@ import { permissionBody, permissionReply } from "./acp_permission.ts";
 import { AcpSettings } from "./acp_settings.ts";
 import { AcpTerminals } from "./acp_terminals.ts";
 import { permissionToolChange, translateUpdate, turnUsage } from "./acp_updates.ts";
-import { describeExit } from "./exit_text.ts";
-import { ExitGate } from "./exit_gate.ts";
-import { Interactions } from "./interactions.ts";
 import { type AgentPipes, AgentProcess, type StartProcess } from "./process.ts";
 import { patchChanged } from "./meta_changes.ts";
-import { orExit } from "./or_exit.ts";
 import { promptParts } from "./prompt_blocks.ts";
 import { type JsonObject, objectOf, stringOf } from "./read.ts";
-import { Timeline } from "./timeline.ts";
-import { clip } from "./tool_output.ts";
-import { TurnClock, type TurnTiming, turnTiming } from "./turn_clock.ts";
-import { outputEndMs, withinMs } from "./within.ts";
+import { StdioRun, type Turn } from "./stdio_run.ts";
+import type { Timeline } from "./timeline.ts";
+import type { TurnTiming } from "./turn_clock.ts";
 
 export interface AcpOptions {
   agentId: string;
@@ -41,11 +36,9 @@ export interface AcpOptions {
 /** How long the agent may take to answer a change of model, mode or option. */
 const configureTimeoutMs = 30_000;
 
-interface Turn {
+interface AcpTurn extends Turn {
   /** Which prompt of this connection it is, from 1. */
   count: number;
-  resolve(end: TurnEnd): void;
-  isCancelled: boolean;
   /** Something of it is in the timeline. */
   hasOutput: boolean;
 }
@@ -55,24 +48,16 @@ type Configure = Parameters<Agent["configure"]>[0];
 export class AcpAgent implements Agent {
   readonly #context: AgentContext;
   readonly #options: AcpOptions;
-  readonly #startProcess: StartProcess;
+  readonly #run: StdioRun<AcpTurn>;
   readonly #timeline: Timeline;
-  readonly #interactions: Interactions;
-  readonly #clock: TurnClock;
   readonly #settings: AcpSettings;
   readonly #terminals: AcpTerminals;
   /** Which tool call shows the output of a client terminal. */
   readonly #terminalTools = new Map<string, string>();
-  readonly #unknownSeen = new Set<string>();
-  readonly #gate = new ExitGate();
-  #process: AgentPipes | null = null;
   #connection: AcpConnection | null = null;
   #sessionId: string | null = null;
   #isReplaying = false;
   #promptCount = 0;
-  #isStopping = false;
-  #isGone = false;
-  #turn: Turn | null = null;
 
   constructor(
     context: AgentContext,
@@ -80,10 +65,17 @@ export class AcpAgent implements Agent {
     startProcess: StartProcess = (processOptions) => new AgentProcess(processOptions),
   ) {
     this.#context = context;
-    this.#startProcess = startProcess;
     this.#options = options;
-    this.#timeline = new Timeline(context.session);
-    this.#interactions = new Interactions(context.session);
+    this.#run = new StdioRun<AcpTurn>(context, {
+      name: options.name,
+      startProcess,
+      ...(options.timing === undefined ? {} : { timing: options.timing }),
+      onGone: () => {
+        this.#terminals.dispose();
+        this.#connection?.close();
+      },
+    });
+    this.#timeline = this.#run.timeline;
     this.#settings = new AcpSettings({
       agentId: options.agentId,
       name: options.name,
@@ -91,68 +83,45 @@ export class AcpAgent implements Agent {
       ask: (method, params) => this.#ask(method, params),
     });
     this.#terminals = new AcpTerminals(context.cwd, options.env, (id, text) => this.#terminalPrinted(id, text));
-    this.#clock = new TurnClock(options.timing ?? turnTiming, {
-      isQuietNormal: () => this.#interactions.size > 0 || this.#timeline.hasOpenTool,
-      onSilence: (message) =>
-        patchChanged(context.session, { retry: message === null ? null : { message, at: Date.now() } }),
-      onCancelTimeout: (message) => {
-        this.#timeline.notice("warning", `${options.name} did not confirm the cancel ${message}`);
-        this.#endTurn({ outcome: "cancelled" });
-      },
-      onStray: () => this.#timeline.closeText(),
-    });
   }
 
   get exited(): Promise<AgentExit> {
-    return this.#gate.exited;
+    return this.#run.exited;
   }
 
   start(): Promise<void> {
-    return this.#gate.starting(() => this.#start());
+    return this.#run.starting(() => this.#start());
   }
 
   async #start(): Promise<void> {
-    let process: AgentPipes;
-    try {
-      process = this.#startProcess({ command: this.#options.command, cwd: this.#context.cwd, env: this.#options.env });
-    } catch (error) {
-      this.#gate.end();
-      throw error;
-    }
-    this.#process = process;
-    const connection = this.#connection = this.#connect(process);
-    process.exited.then(async (exit) => {
-      // What it said last may still be in the pipe.
-      await withinMs(connection.closed, outputEndMs);
-      this.#gone(exit);
+    const { command, env, startTimeoutMs, name } = this.#options;
+    let connection: AcpConnection;
+    const process = this.#run.launch(command, env, (process) => {
+      connection = this.#connection = this.#connect(process);
+      return connection.closed;
     });
     try {
-      await this.#orExit(this.#open(connection), this.#options.startTimeoutMs);
+      await this.#run.orExit(this.#open(connection!), startTimeoutMs, isAgentsWord);
     } catch (error) {
-      this.#isStopping = true;
-      const exit = await process.stop();
-      throw error instanceof AgentStartError && error.stderrTail === ""
-        ? new AgentStartError(error.message, exit.stderrTail)
-        : new AgentStartError(startErrorText(this.#options.name, error), exit.stderrTail);
+      const isTold = error instanceof AgentStartError && error.stderrTail === "";
+      throw await this.#run.failedStart(process, isTold ? error.message : startErrorText(name, error));
     }
   }
 
   async prompt(prompt: { text: string; attachments: Attachment[] }): Promise<TurnEnd> {
-    const connection = this.#connection;
-    if (!connection || this.#isStopping) return this.#failedPrompt(`${this.#options.name} is not running`);
-    if (this.#turn) return this.#failedPrompt(`${this.#options.name} is still working on the last prompt`);
+    const { unready } = this.#run;
+    if (unready !== null) return this.#run.failedPrompt(unready);
     const parts = promptParts(prompt, this.#context.session.meta().can.image);
     this.#timeline.beginTurn();
     for (const refused of parts.refused) this.#timeline.notice("warning", `Not sent: ${refused}`);
     const { promise, resolve } = Promise.withResolvers<TurnEnd>();
-    this.#turn = { count: ++this.#promptCount, resolve, isCancelled: false, hasOutput: false };
-    this.#clock.turnStarted();
+    this.#run.beginTurn({ count: ++this.#promptCount, resolve, isCancelled: false, hasOutput: false });
     const blocks: JsonObject[] = [
       { type: "text", text: parts.text },
       ...parts.images.map((image) => ({ type: "image", mimeType: image.mediaType, data: image.data })),
     ];
     // The reply is taken in #replied, in order with the updates; only a broken connection is left for here.
-    connection.request("session/prompt", { sessionId: this.#sessionId, prompt: blocks }).catch((error) => {
+    this.#connection!.request("session/prompt", { sessionId: this.#sessionId, prompt: blocks }).catch((error) => {
       if (!(error instanceof RequestError)) this.#connectionLost(error);
     });
     return await promise;
@@ -165,23 +134,18 @@ export class AcpAgent implements Agent {
   }
 
   async cancel(): Promise<void> {
-    const turn = this.#turn;
+    const turn = this.#run.turn;
     if (!turn) return;
     turn.isCancelled = true;
     const sent = this.#connection?.notify("session/cancel", { sessionId: this.#sessionId });
     // Agents wait for an answer to the permission that they asked, cancelled or not.
-    this.#interactions.withdrawAll();
-    this.#clock.cancelStarted();
+    this.#run.interactions.withdrawAll();
+    this.#run.clock.cancelStarted();
     await sent;
   }
 
   answer(answer: Parameters<Agent["answer"]>[0]): Promise<void> {
-    try {
-      this.#interactions.answer(answer);
-      return Promise.resolve();
-    } catch (error) {
-      return Promise.reject(error);
-    }
+    return this.#run.answer(answer);
   }
 
   async configure(command: Configure): Promise<void> {
@@ -203,12 +167,8 @@ export class AcpAgent implements Agent {
     }
   }
 
-  async stop(): Promise<void> {
-    this.#isStopping = true;
-    this.#interactions.withdrawAll();
-    if (this.#process) await this.#process.stop();
-    else this.#gate.end();
-    await this.exited;
+  stop(): Promise<void> {
+    return this.#run.stop();
   }
 
   #connect(process: AgentPipes): AcpConnection {
@@ -226,7 +186,7 @@ export class AcpAgent implements Agent {
           : {}),
         ...(offers?.terminals ? this.#terminals.requests() : {}),
       },
-      onUnknown: (method) => this.#logOnce("method", method),
+      onUnknown: (method) => this.#run.logOnce("method", method),
     });
   }
 
@@ -299,9 +259,9 @@ export class AcpAgent implements Agent {
   async #newConversation(): Promise<void> {
     const connection = this.#connection;
     if (!connection) throw new AgentRefusal(`${this.#options.name} is not running`);
-    if (this.#turn) throw new AgentRefusal("a new conversation can start when the turn has ended; cancel it first");
+    if (this.#run.turn) throw new AgentRefusal("a new conversation can start when the turn has ended; cancel it first");
     try {
-      await this.#orExit(this.#newSession(connection), configureTimeoutMs);
+      await this.#run.orExit(this.#newSession(connection), configureTimeoutMs, isAgentsWord);
     } catch (error) {
       throw new AgentRefusal(
         `no new conversation: ${error instanceof RequestError ? errorText(error) : String(error)}`,
@@ -312,27 +272,27 @@ export class AcpAgent implements Agent {
   }
 
   #updated(params: JsonObject): void {
-    if (this.#isGone) return;
+    if (this.#run.isGone) return;
     const sessionId = stringOf(params.sessionId);
     // Before the reply to session/new the id is not known yet, and updates may come; other sessions are no concern of ours.
     if (this.#sessionId !== null && sessionId !== undefined && sessionId !== this.#sessionId) {
-      return this.#logOnce("session", sessionId);
+      return this.#run.logOnce("session", sessionId);
     }
     const event = translateUpdate(params.update, this.#timeline);
     if (event.type === "meta") return this.#patchMeta(event.patch);
     if (event.type === "mode") return this.#settings.modeChanged(event.modeId);
     if (event.type === "config") return this.#settings.optionsChanged(event.configOptions);
-    if (event.type === "ignored") return this.#logOnce("update", event.kind);
+    if (event.type === "ignored") return this.#run.logOnce("update", event.kind);
     if (event.type === "user_text" || this.#isReplaying) return;
-    if (this.#turn) this.#turn.hasOutput = true;
+    if (this.#run.turn) this.#run.turn.hasOutput = true;
     if (event.type === "text") this.#timeline.text(event.kind, event.text, event.messageId);
     else if (event.type === "notice") this.#timeline.notice(event.level, event.text);
     else {
       for (const terminalId of event.terminalIds) this.#terminalTools.set(terminalId, event.change.toolCallId);
       this.#timeline.tool(event.change);
     }
-    this.#clock.heard();
-    if (!this.#turn && this.#timeline.hasOpenText) this.#clock.strayText();
+    this.#run.clock.heard();
+    if (!this.#run.turn && this.#timeline.hasOpenText) this.#run.clock.strayText();
   }
 
   /** Usage comes in parts (context with updates, tokens with replies): each part replaces only what it names. */
@@ -344,63 +304,53 @@ export class AcpAgent implements Agent {
   #replied(method: string, count: number, reply: AcpReply): void {
     if (method === "session/load" || method === "session/resume") this.#isReplaying = false;
     if (method !== "session/prompt") return;
-    const turn = this.#turn;
+    const turn = this.#run.turn;
     // The reply to a prompt that was given up may come in a later turn.
     if (!turn || turn.count !== count) return;
     const usage = "result" in reply ? turnUsage(reply.result.usage) : null;
     if (usage) this.#patchMeta({ usage });
-    if (turn.isCancelled) return this.#endTurn({ outcome: "cancelled" });
+    if (turn.isCancelled) return this.#run.endTurn({ outcome: "cancelled" });
     if ("error" in reply) {
       const message = errorText(reply.error);
       this.#timeline.notice("error", message, errorDetail(reply.error));
-      return this.#endTurn({ outcome: "failed", message });
+      return this.#run.endTurn({ outcome: "failed", message });
     }
     const reason = stringOf(reply.result.stopReason);
-    if (reason === "cancelled") return this.#endTurn({ outcome: "cancelled" });
+    if (reason === "cancelled") return this.#run.endTurn({ outcome: "cancelled" });
     const remark = stopRemark(this.#options.name, reason, turn.hasOutput);
     if (remark) this.#timeline.notice("warning", remark);
-    this.#endTurn({ outcome: "completed" });
-  }
-
-  #endTurn(end: TurnEnd): void {
-    const turn = this.#turn;
-    if (!turn) return;
-    this.#turn = null;
-    this.#clock.turnEnded();
-    this.#interactions.withdrawAll();
-    this.#timeline.endTurn(end.outcome);
-    turn.resolve(end);
+    this.#run.endTurn({ outcome: "completed" });
   }
 
   #permissionAsked(params: JsonObject, signal: AbortSignal): Promise<unknown> {
-    if (this.#isGone) return Promise.resolve(permissionReply({ outcome: "cancelled" }));
+    if (this.#run.isGone) return Promise.resolve(permissionReply({ outcome: "cancelled" }));
     const { promise, resolve } = Promise.withResolvers<unknown>();
     const call = objectOf(params.toolCall);
     const toolCallId = stringOf(call.toolCallId);
-    if (this.#turn) this.#turn.hasOutput = true;
-    this.#clock.heard();
+    if (this.#run.turn) this.#run.turn.hasOutput = true;
+    this.#run.clock.heard();
     const toolEntryId = toolCallId === undefined ? undefined : this.#timeline.tool(
       permissionToolChange(call, this.#timeline, this.#timeline.hasTool(toolCallId)),
     );
     this.#timeline.closeText();
     const body = permissionBody(params, toolEntryId);
-    const entryId = this.#interactions.open(stringOf(call.title) ?? "Permission", body, (settlement) => {
+    const entryId = this.#run.interactions.open(stringOf(call.title) ?? "Permission", body, (settlement) => {
       const chosen = body.options.find((option) => option.optionId === settlement.optionId);
       if (toolCallId !== undefined && !chosen?.kind?.startsWith("allow")) this.#timeline.rejectTool(toolCallId);
       resolve(permissionReply(settlement));
-      this.#clock.heard();
+      this.#run.clock.heard();
     });
     if (entryId === null) this.#context.log("warning", "a permission request was cancelled: too many wait already");
-    else signal.addEventListener("abort", () => this.#interactions.withdraw(entryId), { once: true });
+    else signal.addEventListener("abort", () => this.#run.interactions.withdraw(entryId), { once: true });
     // A request that comes after the turn was cancelled has nobody to wait for.
-    if (this.#turn?.isCancelled && entryId !== null) this.#interactions.withdraw(entryId);
+    if (this.#run.turn?.isCancelled && entryId !== null) this.#run.interactions.withdraw(entryId);
     return promise;
   }
 
   #terminalPrinted(terminalId: string, text: string): void {
     const toolCallId = this.#terminalTools.get(terminalId);
     if (toolCallId !== undefined) this.#timeline.tool({ toolCallId, output: { mode: "append", text } });
-    this.#clock.heard();
+    this.#run.clock.heard();
   }
 
   /** A request on behalf of a person; what goes wrong is a refusal for them to read. */
@@ -408,9 +358,10 @@ export class AcpAgent implements Agent {
     const connection = this.#connection;
     if (!connection) throw new AgentRefusal(`${this.#options.name} is not running`);
     try {
-      return await this.#orExit(
+      return await this.#run.orExit(
         connection.request(method, { sessionId: this.#sessionId, ...params }),
         configureTimeoutMs,
+        isAgentsWord,
       );
     } catch (error) {
       throw new AgentRefusal(
@@ -419,51 +370,10 @@ export class AcpAgent implements Agent {
     }
   }
 
-  #orExit<T>(work: Promise<T>, timeoutMs: number): Promise<T> {
-    return orExit(work, {
-      name: this.#options.name,
-      exited: this.#gate.ended,
-      timeoutMs,
-      isAnswer: isAgentsWord,
-    });
-  }
-
-  #failedPrompt(message: string): TurnEnd {
-    this.#timeline.notice("error", message);
-    return { outcome: "failed", message };
-  }
-
   /** The framing broke or the agent closed its output, and the process may still live: it is of no use any more. */
   #connectionLost(error: unknown): void {
-    if (!this.#turn || this.#isStopping) return;
+    if (!this.#run.turn || this.#run.isStopping) return;
     this.#context.log("warning", "the connection to the agent broke", { error: String(error) });
-    this.#process?.stop();
-  }
-
-  #gone(exit: AgentExit): void {
-    const isExpected = this.#isStopping || this.#turn?.isCancelled;
-    this.#isStopping = this.#isGone = true;
-    this.#terminals.dispose();
-    this.#interactions.withdrawAll();
-    if (this.#turn) {
-      if (isExpected) this.#endTurn({ outcome: "cancelled" });
-      else {
-        const message = `${this.#options.name} ended while it worked (${describeExit(exit)})`;
-        this.#timeline.notice("error", message, exit.stderrTail);
-        this.#endTurn({ outcome: "failed", message });
-      }
-    }
-    this.#timeline.endTurn("cancelled");
-    this.#clock.dispose();
-    this.#connection?.close();
-    this.#gate.end(exit);
-  }
-
-  /** Unknown things are normal between versions; each kind is worth one line. */
-  #logOnce(what: string, name: string): void {
-    const key = `${what} ${name}`;
-    if (this.#unknownSeen.has(key) || this.#unknownSeen.size >= 100) return;
-    this.#unknownSeen.add(key);
-    this.#context.log("info", `ignored an unknown ${what} of the agent`, { name: clip(name, 200) });
+    this.#run.process?.stop();
   }
 }

@@ -1,22 +1,18 @@
 /** Drives pi through its RPC mode (`pi --mode rpc`). */
 import type { Attachment, ModelInfo } from "@/protocol/mod.ts";
-import { type Agent, type AgentContext, type AgentExit, AgentRefusal, AgentStartError, type TurnEnd } from "./agent.ts";
-import { describeExit } from "./exit_text.ts";
-import { ExitGate } from "./exit_gate.ts";
-import { Interactions } from "./interactions.ts";
+import { type Agent, type AgentContext, type AgentExit, AgentRefusal, type TurnEnd } from "./agent.ts";
 import { patchChanged } from "./meta_changes.ts";
-import { orExit } from "./or_exit.ts";
 import { PiDialogs } from "./pi_dialogs.ts";
 import { type PiAction, type PiDialog, translatePiEvent } from "./pi_events.ts";
 import { PiError, PiRpc } from "./pi_rpc.ts";
 import { piCommands, piModel, piModels, piThinking, piUsage, takesImages } from "./pi_state.ts";
-import { type AgentPipes, AgentProcess, type StartProcess } from "./process.ts";
+import { AgentProcess, type StartProcess } from "./process.ts";
 import { promptParts } from "./prompt_blocks.ts";
 import { type JsonObject, objectOf, stringOf } from "./read.ts";
-import { Timeline } from "./timeline.ts";
+import { StdioRun, type Turn } from "./stdio_run.ts";
+import type { Timeline } from "./timeline.ts";
 import { clip } from "./tool_output.ts";
-import { TurnClock, type TurnTiming, turnTiming } from "./turn_clock.ts";
-import { outputEndMs, withinMs } from "./within.ts";
+import type { TurnTiming } from "./turn_clock.ts";
 
 export interface PiOptions {
   name: string;
@@ -33,10 +29,8 @@ const configureTimeoutMs = 30_000;
 /** A compaction is a model call over the whole conversation. */
 const compactTimeoutMs = 10 * 60_000;
 
-interface Turn {
-  resolve(end: TurnEnd): void;
+interface PiTurn extends Turn {
   promptId: string | null;
-  isCancelled: boolean;
   /** A run of pi's began that has not settled. */
   isRunning: boolean;
   error: string | null;
@@ -47,15 +41,10 @@ type Configure = Parameters<Agent["configure"]>[0];
 export class PiAgent implements Agent {
   readonly #context: AgentContext;
   readonly #options: PiOptions;
-  readonly #startProcess: StartProcess;
+  readonly #run: StdioRun<PiTurn>;
   readonly #timeline: Timeline;
-  readonly #interactions: Interactions;
   readonly #dialogs: PiDialogs;
-  readonly #clock: TurnClock;
-  readonly #gate = new ExitGate();
-  readonly #unknownSeen = new Set<string>();
   readonly #openTools = new Map<string, string>();
-  #process: AgentPipes | null = null;
   #rpc: PiRpc | null = null;
   #models: ModelInfo[] = [];
   #sessionFile: string | null = null;
@@ -64,9 +53,6 @@ export class PiAgent implements Agent {
   /** This pi says when a turn has really ended (0.87 and newer). */
   #knowsSettled = false;
   #isRetrying = false;
-  #isStopping = false;
-  #isGone = false;
-  #turn: Turn | null = null;
 
   constructor(
     context: AgentContext,
@@ -75,58 +61,44 @@ export class PiAgent implements Agent {
   ) {
     this.#context = context;
     this.#options = options;
-    this.#startProcess = startProcess;
-    this.#timeline = new Timeline(context.session);
-    this.#interactions = new Interactions(context.session);
-    this.#dialogs = new PiDialogs(this.#interactions, (record) => {
-      this.#clock.heard();
-      this.#rpc?.send(record);
+    this.#run = new StdioRun<PiTurn>(context, {
+      name: options.name,
+      startProcess,
+      ...(options.timing === undefined ? {} : { timing: options.timing }),
+      isQuietNormal: () => this.#isRetrying,
+      onTurnEnded: () => this.#turnEnded(),
+      onGone: () => this.#dialogs.dispose(),
     });
-    this.#clock = new TurnClock(options.timing ?? turnTiming, {
-      isQuietNormal: () => this.#interactions.size > 0 || this.#timeline.hasOpenTool || this.#isRetrying,
-      onSilence: (message) =>
-        patchChanged(context.session, { retry: message === null ? null : { message, at: Date.now() } }),
-      onCancelTimeout: (message) => {
-        this.#timeline.notice("warning", `${options.name} did not confirm the cancel ${message}`);
-        this.#endTurn({ outcome: "cancelled" });
-      },
-      onStray: () => this.#timeline.closeText(),
+    this.#timeline = this.#run.timeline;
+    this.#dialogs = new PiDialogs(this.#run.interactions, (record) => {
+      this.#run.clock.heard();
+      this.#rpc?.send(record);
     });
   }
 
   get exited(): Promise<AgentExit> {
-    return this.#gate.exited;
+    return this.#run.exited;
   }
 
   start(): Promise<void> {
-    return this.#gate.starting(() => this.#start());
+    return this.#run.starting(() => this.#start());
   }
 
   async #start(): Promise<void> {
     const { resumeId } = this.#context;
     const isResumable = resumeId !== null && await Deno.stat(resumeId).then((info) => info.isFile, () => false);
     const command = isResumable ? [...this.#options.command, "--session", resumeId] : this.#options.command;
-    let process: AgentPipes;
-    try {
-      process = this.#startProcess({ command, cwd: this.#context.cwd, env: this.#options.env });
-    } catch (error) {
-      this.#gate.end();
-      throw error;
-    }
-    this.#process = process;
-    const { promise: outputEnd, resolve: endOutput } = Promise.withResolvers<void>();
-    this.#rpc = new PiRpc(process, {
-      onEvent: (event) => this.#arrived(event),
-      onResponse: (id, response) => this.#responded(id, response),
-      onEnd: (error) => {
-        endOutput();
-        this.#outputEnded(error);
-      },
-    });
-    process.exited.then(async (exit) => {
-      // What it said last may still be in the pipe.
-      await withinMs(outputEnd, outputEndMs);
-      this.#gone(exit);
+    const process = this.#run.launch(command, this.#options.env, (process) => {
+      const { promise: outputEnd, resolve: endOutput } = Promise.withResolvers<void>();
+      this.#rpc = new PiRpc(process, {
+        onEvent: (event) => this.#arrived(event),
+        onResponse: (id, response) => this.#responded(id, response),
+        onEnd: (error) => {
+          endOutput();
+          this.#outputEnded(error);
+        },
+      });
+      return outputEnd;
     });
     try {
       await this.#readState(this.#options.startTimeoutMs);
@@ -138,38 +110,35 @@ export class PiAgent implements Agent {
         );
       }
     } catch (error) {
-      this.#isStopping = true;
-      const exit = await process.stop();
-      throw new AgentStartError(error instanceof Error ? error.message : String(error), exit.stderrTail);
+      throw await this.#run.failedStart(process, error instanceof Error ? error.message : String(error));
     }
   }
 
-  prompt(prompt: { text: string; attachments: Attachment[] }): Promise<TurnEnd> {
-    const rpc = this.#rpc;
-    if (!rpc || this.#isStopping) return this.#failedPrompt(`${this.#options.name} is not running`);
-    if (this.#turn) return this.#failedPrompt(`${this.#options.name} is still working on the last prompt`);
+  async prompt(prompt: { text: string; attachments: Attachment[] }): Promise<TurnEnd> {
+    const { unready } = this.#run;
+    if (unready !== null) return this.#run.failedPrompt(unready);
     this.#timeline.beginTurn();
     const message = this.#messageOf(prompt);
     const { promise, resolve } = Promise.withResolvers<TurnEnd>();
-    this.#turn = { resolve, promptId: null, isCancelled: false, isRunning: false, error: null };
-    this.#clock.turnStarted();
+    const turn: PiTurn = { resolve, promptId: null, isCancelled: false, isRunning: false, error: null };
+    this.#run.beginTurn(turn);
     // The response is taken in #responded, in order with the events; a broken pipe ends the turn with the process.
-    this.#turn.promptId = rpc.request({ type: "prompt", ...message }).id;
-    return promise;
+    turn.promptId = this.#rpc!.request({ type: "prompt", ...message }).id;
+    return await promise;
   }
 
   async steer(prompt: { text: string; attachments: Attachment[] }): Promise<void> {
-    if (!this.#turn) throw new AgentRefusal(`${this.#options.name} is not working on anything to steer`);
+    if (!this.#run.turn) throw new AgentRefusal(`${this.#options.name} is not working on anything to steer`);
     await this.#ask({ type: "steer", ...this.#messageOf(prompt) }, configureTimeoutMs);
   }
 
   cancel(): Promise<void> {
-    const turn = this.#turn;
+    const turn = this.#run.turn;
     if (!turn) return Promise.resolve();
     turn.isCancelled = true;
-    this.#clock.cancelStarted();
+    this.#run.clock.cancelStarted();
     // pi does not answer an abort while a dialog is open, and goes on with what is queued after it.
-    this.#interactions.withdrawAll();
+    this.#run.interactions.withdrawAll();
     this.#rpc?.request({ type: "clear_queue" });
     if (this.#isRetrying) this.#rpc?.request({ type: "abort_retry" });
     this.#rpc?.request({ type: "abort" });
@@ -177,12 +146,7 @@ export class PiAgent implements Agent {
   }
 
   answer(answer: Parameters<Agent["answer"]>[0]): Promise<void> {
-    try {
-      this.#interactions.answer(answer);
-      return Promise.resolve();
-    } catch (error) {
-      return Promise.reject(error);
-    }
+    return this.#run.answer(answer);
   }
 
   async configure(command: Configure): Promise<void> {
@@ -230,12 +194,8 @@ export class PiAgent implements Agent {
     }
   }
 
-  async stop(): Promise<void> {
-    this.#isStopping = true;
-    this.#interactions.withdrawAll();
-    if (this.#process) await this.#process.stop();
-    else this.#gate.end();
-    await this.exited;
+  stop(): Promise<void> {
+    return this.#run.stop();
   }
 
   /** Reads state, models, thinking levels and commands into the meta. Older versions know some of these commands only. */
@@ -273,26 +233,21 @@ export class PiAgent implements Agent {
   }
 
   #refuseInTurn(what: string): void {
-    if (this.#turn) throw new AgentRefusal(`${what} when the turn has ended; cancel it first`);
+    if (this.#run.turn) throw new AgentRefusal(`${what} when the turn has ended; cancel it first`);
   }
 
   /** A command on behalf of a person; what goes wrong is a refusal for them to read. */
   async #ask(command: JsonObject, timeoutMs: number): Promise<JsonObject> {
     if (!this.#rpc) throw new AgentRefusal(`${this.#options.name} is not running`);
     try {
-      return await orExit(this.#rpc.request(command).data, {
-        name: this.#options.name,
-        exited: this.#gate.ended,
-        timeoutMs,
-        isAnswer: (error) => error instanceof PiError,
-      });
+      return await this.#run.orExit(this.#rpc.request(command).data, timeoutMs, (error) => error instanceof PiError);
     } catch (error) {
       throw new AgentRefusal(error instanceof Error ? error.message : String(error));
     }
   }
 
   #responded(id: string, response: JsonObject): void {
-    const turn = this.#turn;
+    const turn = this.#run.turn;
     if (!turn || turn.promptId !== id) return;
     if (response.success !== true) {
       turn.error ??= stringOf(response.error) ?? "pi refused the prompt";
@@ -303,17 +258,17 @@ export class PiAgent implements Agent {
   }
 
   #arrived(event: JsonObject): void {
-    if (this.#isGone) return;
-    this.#clock.heard();
+    if (this.#run.isGone) return;
+    this.#run.clock.heard();
     for (const action of translatePiEvent(event)) this.#apply(action);
-    if (!this.#turn && this.#timeline.hasOpenText) this.#clock.strayText();
+    if (!this.#run.turn && this.#timeline.hasOpenText) this.#run.clock.strayText();
   }
 
   #apply(action: PiAction): void {
     const { session } = this.#context;
     switch (action.type) {
       case "run_started":
-        if (this.#turn) this.#turn.isRunning = true;
+        if (this.#run.turn) this.#run.turn.isRunning = true;
         return;
       case "message_start":
         this.#hasDeltas = false;
@@ -325,7 +280,7 @@ export class PiAgent implements Agent {
       case "message_end":
         if (!this.#hasDeltas) this.#timeline.text("agent_message", action.fullText);
         this.#timeline.closeText(action.status);
-        if (this.#turn) this.#turn.error = action.error ?? null;
+        if (this.#run.turn) this.#run.turn.error = action.error ?? null;
         return;
       case "tool": {
         const entryId = this.#timeline.tool(action.change);
@@ -362,7 +317,7 @@ export class PiAgent implements Agent {
       }
       case "retry_ended":
         this.#isRetrying = false;
-        if (action.error !== undefined && this.#turn) this.#turn.error = action.error;
+        if (action.error !== undefined && this.#run.turn) this.#run.turn.error = action.error;
         return patchChanged(session, { retry: null });
       case "run_ended":
         if (!this.#knowsSettled && !action.willRetry) this.#askWhetherSettled();
@@ -371,38 +326,32 @@ export class PiAgent implements Agent {
         this.#knowsSettled = true;
         return this.#settle(action.isAborted);
       case "ignored":
-        return this.#logOnce(action.kind);
+        return this.#run.logOnce("event", action.kind);
     }
   }
 
   /** Versions before 0.87 do not say that a turn has ended: after each run their state tells. */
   #askWhetherSettled(): void {
-    const turn = this.#turn;
+    const turn = this.#run.turn;
     this.#rpc?.request({ type: "get_state" }).data.then((state) => {
       const isBusy = state.isStreaming === true || state.isCompacting === true || this.#isRetrying ||
         (typeof state.pendingMessageCount === "number" && state.pendingMessageCount > 0);
-      if (this.#turn === turn && !isBusy) this.#settle(false);
+      if (this.#run.turn === turn && !isBusy) this.#settle(false);
     }, () => {});
   }
 
   #settle(isAborted: boolean): void {
-    const turn = this.#turn;
+    const turn = this.#run.turn;
     if (!turn) return this.#timeline.endTurn("completed");
-    if (turn.isCancelled || isAborted) return this.#endTurn({ outcome: "cancelled" });
-    if (turn.error === null) return this.#endTurn({ outcome: "completed" });
+    if (turn.isCancelled || isAborted) return this.#run.endTurn({ outcome: "cancelled" });
+    if (turn.error === null) return this.#run.endTurn({ outcome: "completed" });
     const message = turn.error;
     this.#timeline.notice("error", message);
-    this.#endTurn({ outcome: "failed", message });
+    this.#run.endTurn({ outcome: "failed", message });
   }
 
-  #endTurn(end: TurnEnd): void {
-    const turn = this.#turn;
-    if (!turn) return;
-    this.#turn = null;
+  #turnEnded(): void {
     this.#openTools.clear();
-    this.#clock.turnEnded();
-    this.#interactions.withdrawAll();
-    this.#timeline.endTurn(end.outcome);
     if (this.#isRetrying) {
       this.#isRetrying = false;
       patchChanged(this.#context.session, { retry: null });
@@ -411,8 +360,7 @@ export class PiAgent implements Agent {
     if (this.#sessionFile !== null && this.#sessionFile !== this.#context.resumeId) {
       this.#context.saveResumeId(this.#sessionFile);
     }
-    if (!this.#isStopping) this.#reportUsage();
-    turn.resolve(end);
+    if (!this.#run.isStopping) this.#reportUsage();
   }
 
   #reportUsage(): void {
@@ -428,41 +376,12 @@ export class PiAgent implements Agent {
     const [toolEntryId, ...others] = this.#openTools.values();
     const entryId = this.#dialogs.open(dialog, others.length === 0 ? toolEntryId : undefined);
     if (entryId === null) this.#context.log("warning", "a dialog was cancelled: too many wait already");
-    else if (this.#turn?.isCancelled) this.#interactions.withdraw(entryId);
-  }
-
-  #failedPrompt(message: string): Promise<TurnEnd> {
-    this.#timeline.notice("error", message);
-    return Promise.resolve({ outcome: "failed", message });
+    else if (this.#run.turn?.isCancelled) this.#run.interactions.withdraw(entryId);
   }
 
   /** The output ended or broke its framing: the process is of no use any more, if it still lives. */
   #outputEnded(error: unknown): void {
     if (error !== null) this.#context.log("warning", "pi's output broke", { error: String(error) });
-    if (!this.#isStopping) this.#process?.stop();
-  }
-
-  #gone(exit: AgentExit): void {
-    const isExpected = this.#isStopping || this.#turn?.isCancelled;
-    this.#isStopping = this.#isGone = true;
-    this.#interactions.withdrawAll();
-    if (this.#turn) {
-      if (isExpected) this.#endTurn({ outcome: "cancelled" });
-      else {
-        const message = `${this.#options.name} ended while it worked (${describeExit(exit)})`;
-        this.#timeline.notice("error", message, exit.stderrTail);
-        this.#endTurn({ outcome: "failed", message });
-      }
-    }
-    this.#timeline.endTurn("cancelled");
-    this.#clock.dispose();
-    this.#dialogs.dispose();
-    this.#gate.end(exit);
-  }
-
-  #logOnce(kind: string): void {
-    if (this.#unknownSeen.has(kind) || this.#unknownSeen.size >= 100) return;
-    this.#unknownSeen.add(kind);
-    this.#context.log("info", "ignored an event of pi", { kind: clip(kind, 200) });
+    if (!this.#run.isStopping) this.#run.process?.stop();
   }
 }
