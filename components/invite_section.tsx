@@ -2,10 +2,10 @@
 import { useSignal } from "@preact/signals";
 import * as z from "zod";
 import type { JSX } from "preact";
-import { useEffect } from "preact/hooks";
-import { Anything, api, errorText } from "@/client/api.ts";
+import { Anything, api } from "@/client/api.ts";
 import { Command } from "./connect_runner.tsx";
 import { Field } from "./field.tsx";
+import { useList } from "./use_list.ts";
 
 const Invite = z.object({
   inviteId: z.string(),
@@ -17,25 +17,14 @@ const InviteList = z.object({ invites: z.array(Invite) });
 const MadeInvite = z.object({ inviteId: z.string(), url: z.string(), expiresAt: z.number() });
 
 export function InviteSection(): JSX.Element {
-  const invites = useSignal<z.infer<typeof Invite>[] | null>(null);
+  const { items: invites, problem, change } = useList(async () =>
+    (await api(InviteList, "GET", "/api/invites")).invites
+  );
   const made = useSignal<z.infer<typeof MadeInvite> | null>(null);
   const email = useSignal("");
-  const problem = useSignal<string | null>(null);
-  const attempt = async (work: () => Promise<void>) => {
-    problem.value = null;
-    try {
-      await work();
-      invites.value = (await api(InviteList, "GET", "/api/invites")).invites;
-    } catch (error) {
-      problem.value = errorText(error);
-    }
-  };
-  useEffect(() => {
-    attempt(async () => {});
-  }, []);
   const create = (event: Event) => {
     event.preventDefault();
-    attempt(async () => {
+    change(async () => {
       const only = email.value.trim();
       made.value = await api(MadeInvite, "POST", "/api/invites", only === "" ? {} : { email: only });
       email.value = "";
@@ -68,9 +57,7 @@ export function InviteSection(): JSX.Element {
                 type="button"
                 class="button is-danger-quiet is-small"
                 onClick={() =>
-                  attempt(async () =>
-                    void await api(Anything, "DELETE", `/api/invites/${encodeURIComponent(invite.inviteId)}`)
-                  )}
+                  change(() => api(Anything, "DELETE", `/api/invites/${encodeURIComponent(invite.inviteId)}`))}
               >
                 Revoke
               </button>

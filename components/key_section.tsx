@@ -2,11 +2,11 @@
 import { useSignal } from "@preact/signals";
 import * as z from "zod";
 import type { JSX } from "preact";
-import { useEffect } from "preact/hooks";
-import { Anything, api, errorText } from "@/client/api.ts";
+import { Anything, api } from "@/client/api.ts";
 import { relativeTime } from "@/client/format.ts";
 import { Command } from "./connect_runner.tsx";
 import { Field } from "./field.tsx";
+import { useList } from "./use_list.ts";
 import { useNow } from "./use_now.ts";
 
 const KeyInfo = z.object({
@@ -22,26 +22,13 @@ const MadeKey = z.object({ id: z.string(), name: z.string(), key: z.string() });
 const NAME_MAX = 100;
 
 export function KeySection(): JSX.Element {
-  const keys = useSignal<z.infer<typeof KeyInfo>[] | null>(null);
+  const { items: keys, problem, change } = useList(async () => (await api(KeyList, "GET", "/api/keys")).keys);
   const made = useSignal<z.infer<typeof MadeKey> | null>(null);
   const name = useSignal("");
-  const problem = useSignal<string | null>(null);
   const now = useNow();
-  const attempt = async (work: () => Promise<void>) => {
-    problem.value = null;
-    try {
-      await work();
-      keys.value = (await api(KeyList, "GET", "/api/keys")).keys;
-    } catch (error) {
-      problem.value = errorText(error);
-    }
-  };
-  useEffect(() => {
-    attempt(async () => {});
-  }, []);
   const create = (event: Event) => {
     event.preventDefault();
-    attempt(async () => {
+    change(async () => {
       made.value = await api(MadeKey, "POST", "/api/keys", { name: name.value.trim().slice(0, NAME_MAX) });
       name.value = "";
     });
@@ -82,8 +69,7 @@ export function KeySection(): JSX.Element {
                 type="button"
                 class="button is-danger-quiet is-small"
                 aria-label={`Revoke ${key.name}`}
-                onClick={() =>
-                  attempt(async () => void await api(Anything, "DELETE", `/api/keys/${encodeURIComponent(key.id)}`))}
+                onClick={() => change(() => api(Anything, "DELETE", `/api/keys/${encodeURIComponent(key.id)}`))}
               >
                 Revoke
               </button>
