@@ -108,7 +108,8 @@ async function tunnelOfSession(
   return { live, grant: { credential, shareId: null, who, expiresAt: Date.now() + tunnelLimits.grantMs } };
 }
 
-function isSafe(method: string): boolean {
+/** Whether a method only asks (RFC 9110, 9.2.1). */
+export function isSafe(method: string): boolean {
   return method === "GET" || method === "HEAD" || method === "OPTIONS";
 }
 

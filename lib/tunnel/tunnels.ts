@@ -26,7 +26,7 @@ import { forwardSocket } from "./forward_socket.ts";
 import type { Passage } from "./headers.ts";
 import { LiveTunnel, type TunnelTopicMessage } from "./live_tunnel.ts";
 import { plainPage, strangerPage } from "./pages.ts";
-import { admitByPath, noTunnel, pathCookie } from "./path_form.ts";
+import { admitByPath, isSafe, noTunnel, pathCookie } from "./path_form.ts";
 import type { GrantRow, TunnelRow } from "./rows.ts";
 import { TunnelStore } from "./store.ts";
 
@@ -103,9 +103,8 @@ export class Tunnels {
     if (target === ENTER_PATH || target.startsWith(`${ENTER_PATH}?`)) {
       return await enter(req, live, base, { store: this.store, isValid: (credential) => this.#isValid(credential) });
     }
-    const origin = req.headers.get("origin");
-    if (isSocket && origin !== null && origin !== base) {
-      return plainPage(403, "Not from here", "WebSockets of a tunnel are opened by its own pages only");
+    if (isForeign(req, base, isSocket)) {
+      return plainPage(403, "Not from here", "a tunnel takes orders and WebSockets from its own pages only");
     }
     const grant = await grantFrom(req, live);
     if (grant === null) return strangerPage(this.#ownersWay(host, verdict.tunnelId, target));
@@ -279,4 +278,17 @@ export class Tunnels {
 /** "localhost:5173", or the host that the runner's owner allowed. */
 function localHostOf({ host, port }: TunnelRow): string {
   return `${host === null ? "localhost" : host.includes(":") ? `[${host}]` : host}:${port}`;
+}
+
+/**
+ * Whether a page of another origin sends what may change something. Tunnels of one domain are one site to browsers, which send
+ * the cookie of one with what the pages of another ask of it: SameSite does not keep them apart. A form may hide its Origin
+ * ("null"), but not Sec-Fetch-Site.
+ */
+function isForeign(req: Request, base: string, isSocket: boolean): boolean {
+  if (!isSocket && isSafe(req.method)) return false;
+  const origin = req.headers.get("origin");
+  const site = req.headers.get("sec-fetch-site");
+  const isOther = origin !== null && origin !== base && (origin !== "null" || isSocket);
+  return isOther || site === "same-site" || site === "cross-site";
 }

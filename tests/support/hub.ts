@@ -9,6 +9,8 @@ export const root = join(import.meta.dirname!, "../..");
 const HUB_V8_FLAGS = "--v8-flags=--heap-growing-percent=30";
 
 export interface HubOptions {
+  /** Default: any free one. Needed with PERCH_PUBLIC_URL, for the hub then prints that. */
+  port?: number;
   /** Isolates that serve the port; default 1. */
   isolates?: number;
   /** Further environment. */
@@ -42,7 +44,7 @@ export async function startHub(options: HubOptions = {}): Promise<HubProcess> {
   const dataDir = await Deno.makeTempDir({ prefix: "perch-hub-" });
   const hub = new HubProcess(dataDir, options);
   try {
-    await hub.start(0);
+    await hub.start(options.port ?? 0);
     hub.person = await setUp(hub, hub);
     return hub;
   } catch (error) {
@@ -190,7 +192,7 @@ export class HubProcess extends HubClient implements AsyncDisposable {
       logPath: this.logPath,
     });
     const [, url = ""] = await this.#child.line(/^Perch \S+ is at (\S+)$/, "the hub's URL");
-    this.url = url;
+    this.url = env?.PERCH_PUBLIC_URL === undefined ? url : `http://localhost:${port}`;
     await eventually(async () => (await this.health())?.status === "ok", "a healthy hub");
   }
 

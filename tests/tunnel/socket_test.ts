@@ -82,6 +82,7 @@ Deno.test("tunnel - WebSockets", async (t) => {
     assert.equal((await tunnel.ask("GET", "/plain")).status, 200);
     await assert.rejects(open(tunnel, "/ws", [], { origin: "http://evil.example" }));
     await assert.rejects(open(tunnel, "/ws", [], { origin: rig.hub.url }));
+    await assert.rejects(open(tunnel, "/ws", [], { origin: "null" }));
     await assert.rejects(open(tunnel, "/ws", [], { cookie: "perch_tunnel=x" }));
   });
 
