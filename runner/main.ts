@@ -11,7 +11,7 @@ import { dataDir } from "./data_dir.ts";
 import { LoginError } from "./device_login.ts";
 import { hostProcess } from "./host_main.ts";
 import { errorText, runnerLog } from "./log.ts";
-import { selfCommand, selfOptions } from "./self_command.ts";
+import { daemonV8Flags, selfCommand, selfOptions } from "./self_command.ts";
 import { exitCodes, runSupervisor } from "./supervisor.ts";
 
 /** Runs a command line and resolves with the exit code. */
@@ -49,7 +49,7 @@ async function run(line: CommandLine): Promise<number> {
       );
       return await runSupervisor({
         dataDir: dir,
-        daemonCommand: selfCommand(["__daemon", ...args], selfOptions()),
+        daemonCommand: selfCommand(["__daemon", ...args], selfOptions(), daemonV8Flags),
         write: runnerLog("supervisor", dir.runnerLog),
         orphaned: values["exit-with-stdin"] ? stdinEnded() : null,
       });

@@ -8,7 +8,7 @@ Deno.test("from source, deno is told the entry point, permissions and config", (
       isStandalone: false,
       mainUrl: "file:///app/runner/main.ts",
       configPath: "/app/deno.json",
-    }),
+    }, ["--a=1", "--b"]),
     {
       program: "/bin/deno",
       args: [
@@ -16,6 +16,7 @@ Deno.test("from source, deno is told the entry point, permissions and config", (
         "-A",
         "--quiet",
         "--no-prompt",
+        "--v8-flags=--a=1,--b",
         "--config",
         "/app/deno.json",
         "file:///app/runner/main.ts",
@@ -34,7 +35,7 @@ Deno.test("a compiled binary is the program and takes the arguments alone", () =
       isStandalone: true,
       mainUrl: "file:///tmp/compiled/runner/main.ts",
       configPath: "",
-    }),
+    }, ["--a=1"]),
     { program: "/opt/perch", args: ["__host", "--session", "/s"] },
   );
 });

@@ -2,11 +2,12 @@
  * The reading side of an HTTP/1.1 client over a bare TCP connection (RFC 9112), made for passing bodies on: pieces of a body
  * are views of one buffer, so that a body of any size leaves no garbage. Strict: what could be read in two ways is an error, never a guess.
  */
+import { Buffers } from "./buffers.ts";
 import { isHeaderName, isHeaderValue, tunnelLimits } from "@/protocol/tunnel.ts";
 import type { HeaderList } from "@/protocol/link/types.ts";
 
-/** What a read asks for at a time. */
-const READ_BYTES = 64 * 1024;
+/** What a read of a head takes at most, and with it of a short body. */
+const HEAD_READ_BYTES = 8 * 1024;
 const CR = 13;
 const LF = 10;
 /** Longest line of a chunked body: a size, and extensions that nobody uses. */
@@ -40,12 +41,17 @@ const latin1 = new TextDecoder("latin1");
 /** Reads answers from one connection, one after another. */
 export class AnswerReader {
   readonly #from: ByteReader;
-  readonly #buffer = new Uint8Array(READ_BYTES);
+  readonly #buffers: Buffers;
+  readonly #buffer = new Uint8Array(HEAD_READ_BYTES);
+  /** What is read into instead, while a body is read that does not come with its head. */
+  #bodyBuffer: Uint8Array<ArrayBuffer> | null = null;
   /** Read and not used yet. */
   #have: Uint8Array = new Uint8Array(0);
 
-  constructor(from: ByteReader) {
+  /** `buffers`: where buffers for bodies are taken from. */
+  constructor(from: ByteReader, buffers: Buffers) {
     this.#from = from;
+    this.#buffers = buffers;
   }
 
   /** Whether nothing waits that no request asked for. */
@@ -76,16 +82,16 @@ export class AnswerReader {
 
   /** The pieces of a body, each valid until the next is asked for. Rejects with Http1Error when it ends too early or is not framed as it must be. */
   async *body(framing: BodyFraming): AsyncGenerator<Uint8Array> {
-    switch (framing.kind) {
-      case "none":
-        return;
-      case "length":
-        return yield* this.#exactly(framing.bytes);
-      case "until_close":
-        for (let piece = await this.#some(); piece !== null; piece = await this.#some()) yield piece;
-        return;
-      case "chunked":
-        return yield* this.#chunks();
+    if (framing.kind === "none") return;
+    this.#bodyBuffer = this.#buffers.take();
+    try {
+      if (framing.kind === "length") yield* this.#exactly(framing.bytes);
+      else if (framing.kind === "chunked") yield* this.#chunks();
+      else for (let piece = await this.#some(); piece !== null; piece = await this.#some()) yield piece;
+    } finally {
+      if (!this.isDrained) this.#have = this.#have.slice();
+      this.#buffers.giveBack(this.#bodyBuffer);
+      this.#bodyBuffer = null;
     }
   }
 
@@ -123,9 +129,10 @@ export class AnswerReader {
   /** Reads once more; false at the end. What was handed out before is written over. */
   async #more(): Promise<boolean> {
     const before = this.#have.byteLength === 0 ? null : this.#have.slice();
-    const count = await this.#from.read(this.#buffer);
+    const buffer = this.#bodyBuffer ?? this.#buffer;
+    const count = await this.#from.read(buffer);
     if (count === null) return false;
-    const read = this.#buffer.subarray(0, count);
+    const read = buffer.subarray(0, count);
     if (before === null) this.#have = read;
     else {
       this.#have = new Uint8Array(before.byteLength + count);

@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import fc from "fast-check";
+import { Buffers } from "./buffers.ts";
 import { AnswerReader, Http1Error, parseHead } from "./http1.ts";
 
 /** Gives the bytes in pieces of these sizes, over and over. */
@@ -14,7 +15,7 @@ function readerOf(bytes: Uint8Array, sizes: readonly number[]): AnswerReader {
       at += count;
       return Promise.resolve(count);
     },
-  });
+  }, new Buffers());
 }
 
 async function read(reader: AnswerReader, method: string): Promise<{ status: number; body: string }> {

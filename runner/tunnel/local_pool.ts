@@ -1,8 +1,10 @@
 /** TCP connections to local servers, kept for the next request where both sides allow it. */
+import { tunnelLimits } from "@/protocol/tunnel.ts";
+import { Buffers } from "./buffers.ts";
 import { AnswerReader } from "./http1.ts";
 
-/** Idle connections that are kept for one server. */
-const IDLE_MAX = 64;
+/** Idle connections that are kept for one server: as many as a tunnel may use at once, so that they are not made anew all the time. */
+const IDLE_MAX = tunnelLimits.connections;
 /** Shorter than the shortest common keep-alive of servers (Node: 5 s). */
 const IDLE_MS = 4_000;
 const CONNECT_MS = 10_000;
@@ -25,10 +27,10 @@ export class LocalConnection {
   isUsed = false;
   #isClosed = false;
 
-  constructor(conn: Deno.TcpConn) {
+  constructor(conn: Deno.TcpConn, buffers: Buffers) {
     this.conn = conn;
     conn.setNoDelay(true);
-    this.reader = new AnswerReader(conn);
+    this.reader = new AnswerReader(conn, buffers);
   }
 
   async write(bytes: Uint8Array): Promise<void> {
@@ -46,6 +48,7 @@ export class LocalPool {
   readonly #idle = new Map<string, { connection: LocalConnection; since: number }[]>();
   /** The address that answered last, by target. */
   readonly #hostnames = new Map<string, string>();
+  readonly #buffers = new Buffers();
   readonly #sweeper: ReturnType<typeof setInterval>;
 
   constructor() {
@@ -71,10 +74,9 @@ export class LocalPool {
     let reason = "no address";
     for (const hostname of hostnames) {
       try {
-        const signal = AbortSignal.timeout(CONNECT_MS);
-        const conn = await Deno.connect({ hostname, port: target.port, signal });
+        const conn = await connectTo(hostname, target.port);
         this.#hostnames.set(key, hostname);
-        return new LocalConnection(conn);
+        return new LocalConnection(conn, this.#buffers);
       } catch (error) {
         reason = error instanceof Error ? error.message : String(error);
       }
@@ -116,6 +118,17 @@ export class LocalPool {
     clearInterval(this.#sweeper);
     for (const idle of this.#idle.values()) for (const { connection } of idle) connection.close();
     this.#idle.clear();
+  }
+}
+
+async function connectTo(hostname: string, port: number): Promise<Deno.TcpConn> {
+  // A signal of AbortSignal.timeout would stay for all of that time, however soon it connects.
+  const aborted = new AbortController();
+  const timer = setTimeout(() => aborted.abort(new Error(`no answer within ${CONNECT_MS} ms`)), CONNECT_MS);
+  try {
+    return await Deno.connect({ hostname, port, signal: aborted.signal });
+  } finally {
+    clearTimeout(timer);
   }
 }
 
