@@ -6,12 +6,15 @@ import { Child } from "../support/child.ts";
 import { freePort } from "../support/denokv.ts";
 import { type HubProcess, startHub } from "../support/hub.ts";
 import { within } from "../support/patience.ts";
+import { TlsProxy } from "../support/tls_proxy.ts";
 import { type RunnerProcess, startRunner } from "../support/runner.ts";
 import { type AppName, ensureApp } from "./apps_install.ts";
 import { TunnelClient } from "./support.ts";
 
 /** Not `localhost`, so that nothing of what browsers allow this machine helps. The browser is told where it is. */
-const DOMAIN = "tunnels.test";
+const DOMAIN = "tunnels.example";
+/** The hub's own name, where it has one. */
+const PUBLIC_NAME = "perch.example";
 
 /** How each is started on a port; `ready` matches a line of its output. */
 const servers: Record<
@@ -64,16 +67,17 @@ interface Place {
   hub: HubProcess;
   runner: RunnerProcess;
   context: BrowserContext;
-  /** Names of tunnels end in it. */
-  domain: string;
+  /** Where the browser finds the hub, and a tunnel. */
+  hubUrl: string;
+  originOf(tunnelId: string): string;
 }
 
 /** Goes in as the owner does, from the hub. What the page may not do is noted. */
-async function enter({ hub, runner, context, domain }: Place, port: number) {
+async function enter({ hub, runner, context, hubUrl, originOf }: Place, port: number) {
   const { tunnel } = await hub.api("POST", "/api/tunnels", { runnerId: runner.runnerId, port });
-  const origin = `http://${tunnel.tunnelId}.${domain}:${hub.port}`;
+  const origin = originOf(tunnel.tunnelId);
   const page = await context.newPage();
-  await page.goto(`${hub.url}/tunnel/${tunnel.tunnelId}`);
+  await page.goto(`${hubUrl}/tunnel/${tunnel.tunnelId}`);
   await page.waitForURL(`${origin}/`);
   const problems = watchPage(page, origin);
   page.on(
@@ -131,6 +135,7 @@ async function tryProductionApp(place: Place, name: "sveltekit" | "next", t: Den
   await t.step(`${name}: the same form without script; what another site posts is refused by the app`, async () => {
     const plain = await context.browser()!.newContext({
       javaScriptEnabled: false,
+      ignoreHTTPSErrors: true,
       storageState: await context.storageState(),
     });
     const form = await plain.newPage();
@@ -189,19 +194,21 @@ async function tryVite(place: Place): Promise<void> {
     }
     await Deno.symlink(join(folder, "node_modules"), join(app, "node_modules"));
     await using server = await serve("vite", app);
-    const { hub, runner, context, domain } = place;
+    const { hub, runner, context, hubUrl, originOf } = place;
     const { tunnel } = await hub.api("POST", "/api/tunnels", { runnerId: runner.runnerId, port: server.port });
-    const host = `${tunnel.tunnelId}.${domain}:${hub.port}`;
+    const { host, protocol } = new URL(originOf(tunnel.tunnelId));
     const page = await context.newPage();
     const problems = watchPage(page, "http");
     const sockets: string[] = [];
     page.on("websocket", (socket) => sockets.push(socket.url()));
     const connected = page.waitForEvent("console", { predicate: (line) => line.text().includes("[vite] connected.") });
     connected.catch(() => {});
-    await page.goto(`${hub.url}/tunnel/${tunnel.tunnelId}`);
+    await page.goto(`${hubUrl}/tunnel/${tunnel.tunnelId}`);
     await heading(page, "first");
     await connected;
-    assert.deepEqual(sockets.map((url) => new URL(url).host), [host], "the tunnel, and no second attempt past it");
+    const socketOrigins = sockets.map((url) => new URL("/", url).href);
+    const socketOrigin = `${protocol.replace("http", "ws")}//${host}/`;
+    assert.deepEqual(socketOrigins, [socketOrigin], "to the tunnel, with no second attempt past it");
     await page.getByLabel("Draft").fill("not saved yet");
     await mark(page);
     // One edit of each file: Vite itself overlooks a second one that follows within some milliseconds.
@@ -228,22 +235,44 @@ async function tryVite(place: Place): Promise<void> {
   }
 }
 
-for (const domain of ["localhost", DOMAIN]) {
-  Deno.test(`tunnel - web applications at <label>.${domain}`, async (t) => {
-    await using hub = await startHub({ env: domain === DOMAIN ? { PERCH_TUNNEL_DOMAIN: DOMAIN } : {} });
-    await using runner = await startRunner(hub);
-    const browser = await launchBrowser([`--host-resolver-rules=MAP *.${DOMAIN} 127.0.0.1`]);
-    try {
-      const context = await browser.newContext();
-      context.setDefaultTimeout(30_000);
-      const [name = "", value = ""] = hub.cookie.split(/=(.*)/s);
-      await context.addCookies([{ name, value, url: hub.url }]);
-      const place: Place = { hub, runner, context, domain };
-      await t.step("a Vite development server", () => tryVite(place));
-      await tryProductionApp(place, "sveltekit", t);
-      await tryProductionApp(place, "next", t);
-    } finally {
-      await browser.close();
-    }
-  });
+async function tryAll(
+  t: Deno.TestContext,
+  hub: HubProcess,
+  hubUrl: string,
+  originOf: (tunnelId: string) => string,
+): Promise<void> {
+  await using runner = await startRunner(hub);
+  const browser = await launchBrowser([
+    `--host-resolver-rules=MAP *.${DOMAIN} 127.0.0.1, MAP ${PUBLIC_NAME} 127.0.0.1`,
+  ]);
+  try {
+    const context = await browser.newContext({ ignoreHTTPSErrors: true });
+    context.setDefaultTimeout(30_000);
+    const [name = "", value = ""] = hub.cookie.split(/=(.*)/s);
+    await context.addCookies([{ name, value, url: hubUrl }]);
+    const place: Place = { hub, runner, context, hubUrl, originOf };
+    await t.step("a Vite development server", () => tryVite(place));
+    await tryProductionApp(place, "sveltekit", t);
+    await tryProductionApp(place, "next", t);
+  } finally {
+    await browser.close();
+  }
 }
+
+Deno.test("tunnel - web applications at <label>.localhost", async (t) => {
+  await using hub = await startHub();
+  await tryAll(t, hub, hub.url, (tunnelId) => `http://${tunnelId}.localhost:${hub.port}`);
+});
+
+Deno.test("tunnel - web applications below a domain, without TLS", async (t) => {
+  await using hub = await startHub({ env: { PERCH_TUNNEL_DOMAIN: DOMAIN } });
+  await tryAll(t, hub, hub.url, (tunnelId) => `http://${tunnelId}.${DOMAIN}:${hub.port}`);
+});
+
+Deno.test("tunnel - web applications below a domain, behind a proxy that ends TLS", async (t) => {
+  const port = freePort();
+  await using proxy = new TlsProxy(port);
+  const hubUrl = `https://${PUBLIC_NAME}:${proxy.port}`;
+  await using hub = await startHub({ port, env: { PERCH_TUNNEL_DOMAIN: DOMAIN, PERCH_PUBLIC_URL: hubUrl } });
+  await tryAll(t, hub, hubUrl, (tunnelId) => `https://${tunnelId}.${DOMAIN}:${proxy.port}`);
+});
