@@ -1,6 +1,7 @@
 /** The data link when things break: at any byte, with the hub killed, with a reader that stands still. */
 import assert from "node:assert/strict";
-import { FaultProxy } from "../support/fault_proxy.ts";
+import { randomOf } from "../faults/steps.ts";
+import { type Direction, FaultProxy } from "../support/fault_proxy.ts";
 import { eventually, within } from "../support/patience.ts";
 import { LinkHub, startEchoRunner } from "./processes.ts";
 
@@ -26,33 +27,49 @@ async function echo(hub: LinkHub, runnerId: string, sent: Uint8Array<ArrayBuffer
   return true;
 }
 
+/** Where the link breaks: in the upgrade, in the registration, in the head of a frame, in its bytes. */
+const KNOWN_OFFSETS = [
+  1,
+  100,
+  300,
+  500,
+  520,
+  600,
+  640,
+  700,
+  720,
+  760,
+  800,
+  1_000,
+  5_000,
+  66_000,
+  131_500,
+  300_000,
+  409_000,
+];
+/** … and at so many more places, in one direction's bytes or the other's, which follow from a seed. */
+const RANDOM_OFFSETS = 16;
+
 Deno.test("a link that breaks at any byte ends its streams, comes back, and never delivers wrong bytes", async () => {
+  const given = Deno.env.get("PERCH_FAULT_SEED");
+  const seed = given === undefined ? Math.floor(Math.random() * 1_000_000) : Number(given);
+  const random = randomOf(seed);
+  console.log(`  seed ${seed}`);
   await using hub = await LinkHub.start();
   await using proxy = new FaultProxy(() => hub.port);
   await using _runner = await startEchoRunner(proxy.url, "runner-1");
   await hub.linked("runner-1");
   const sent = pattern(200_000);
-  const offsets = [
-    1,
-    100,
-    300,
-    500,
-    520,
-    600,
-    640,
-    700,
-    720,
-    760,
-    800,
-    1_000,
-    5_000,
-    66_000,
-    131_500,
-    300_000,
-    409_000,
+  const breaks: { offset: number; direction: Direction | null }[] = [
+    ...KNOWN_OFFSETS.map((offset) => ({ offset, direction: null })),
+    ...Array.from({ length: RANDOM_OFFSETS }, (_, i) => ({
+      // More of them near the beginning, where the frames are small.
+      offset: Math.floor(random() ** 4 * 200_000),
+      direction: i % 2 === 0 ? "up" as const : "down" as const,
+    })),
   ];
-  for (const offset of offsets) {
-    proxy.breakAt(() => offset);
+  for (const { offset, direction } of breaks) {
+    proxy.breakAt(() => offset, direction);
     const before = proxy.connections;
     proxy.breakAll();
     await eventually(() => proxy.connections >= before + 2, "the runner's next attempts");
@@ -60,8 +77,33 @@ Deno.test("a link that breaks at any byte ends its streams, comes back, and neve
     proxy.breakAt(null);
     proxy.breakAll();
     // A connection that was being made in that moment may still break where it was told to.
-    await eventually(() => echo(hub, "runner-1", sent), "a whole echo");
+    await eventually(
+      () => echo(hub, "runner-1", sent),
+      `a whole echo after a break at ${direction ?? "any"} byte ${offset}`,
+    );
   }
+});
+
+Deno.test("a link whose bytes come one by one, late, or after a standstill carries what it carried before", async () => {
+  await using hub = await LinkHub.start();
+  await using proxy = new FaultProxy(() => hub.port);
+  proxy.split(5_000, "up", "down");
+  await using _runner = await startEchoRunner(proxy.url, "runner-1");
+  await hub.linked("runner-1");
+  for (const length of [1, 3_000, 100_000]) assert.equal(await echo(hub, "runner-1", pattern(length)), true);
+  proxy.release();
+  proxy.delay(20, "up", "down");
+  const many = Array.from({ length: 20 }, (_, i) => echo(hub, "runner-1", pattern(1 + i * 5_000)));
+  assert.ok((await Promise.all(many)).every((isOk) => isOk));
+  proxy.release();
+  proxy.hold("down");
+  const waiting = echo(hub, "runner-1", pattern(MB));
+  const aside = proxy.connections;
+  const second = echo(hub, "runner-1", pattern(1_000));
+  await hub.memoryBytes();
+  proxy.release();
+  assert.deepEqual(await Promise.all([waiting, second]), [true, true]);
+  assert.equal(proxy.connections, aside, "it was the same link");
 });
 
 Deno.test("after a kill of the hub the runner's link comes back by itself, also to other isolates", async () => {

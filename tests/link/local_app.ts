@@ -25,7 +25,7 @@ export function sha256(bytes: Uint8Array): string {
 }
 
 /**
- * `/pattern?bytes=` gives so many, `/hash` the digest of what is posted, `/endless` gives for ever, `/never` takes a body and reads
+ * `/pattern?bytes=` gives so many (with `&length`, and says so first), `/hash` the digest of what is posted, `/endless` gives for ever, `/never` takes a body and reads
  * nothing of it, `/broken` breaks off, `/events` is a feed, `/socket` an echo that closes when it is told "close <code>
  * <reason>".
  */
@@ -38,6 +38,10 @@ export class LocalApp implements AsyncDisposable {
   endlessBytes = 0;
   /** Requests that wait for an answer that does not come. */
   unanswered = 0;
+  /** Requests and sockets that are under way. */
+  open = 0;
+  /** Bodies that it took for whole and that were not what their sender said (`x-sha256`). */
+  wrongBodies = 0;
 
   get port(): number {
     return this.#server.port;
@@ -61,9 +65,9 @@ export class LocalApp implements AsyncDisposable {
     const url = new URL(req.url);
     switch (url.pathname) {
       case "/pattern":
-        return new Response(patternStream(Number(url.searchParams.get("bytes"))));
+        return this.#pattern(Number(url.searchParams.get("bytes")), url.searchParams.has("length"));
       case "/hash":
-        return digest(req);
+        return this.#digest(req);
       case "/endless":
         return new Response(this.#endless());
       case "/never":
@@ -78,6 +82,38 @@ export class LocalApp implements AsyncDisposable {
       default:
         return new Response("here");
     }
+  }
+
+  #pattern(bytes: number, hasLength: boolean): Response {
+    let at = 0;
+    this.open++;
+    const body = new ReadableStream<Uint8Array>({
+      pull: (controller) => {
+        if (at >= bytes) {
+          this.open--;
+          return controller.close();
+        }
+        const piece = pattern(Math.min(PIECE_BYTES, bytes - at), at);
+        at += piece.length;
+        controller.enqueue(piece);
+      },
+      cancel: () => void this.open--,
+    });
+    return new Response(body, hasLength ? { headers: { "content-length": `${bytes}` } } : {});
+  }
+
+  async #digest(req: Request): Promise<Response> {
+    const expected = req.headers.get("x-sha256");
+    const hash = createHash("sha256");
+    this.open++;
+    try {
+      for await (const piece of req.body ?? []) hash.update(piece);
+    } finally {
+      this.open--;
+    }
+    const digest = hash.digest("hex");
+    if (expected !== null && expected !== digest) this.wrongBodies++;
+    return new Response(digest);
   }
 
   #endless(): ReadableStream<Uint8Array> {
@@ -105,7 +141,11 @@ export class LocalApp implements AsyncDisposable {
     const { socket, response } = Deno.upgradeWebSocket(req, offered.includes("chat") ? { protocol: "chat" } : {});
     socket.binaryType = "arraybuffer";
     socket.onerror = (event) => event.preventDefault();
-    socket.onclose = (event) => this.#closes.shift()?.resolve(event);
+    this.open++;
+    socket.onclose = (event) => {
+      this.open--;
+      this.#closes.shift()?.resolve(event);
+    };
     socket.onmessage = ({ data }) => {
       const order = typeof data === "string" ? /^close (\d+) (.*)$/.exec(data) : null;
       if (order) socket.close(Number(order[1]), order[2]);
@@ -118,24 +158,6 @@ export class LocalApp implements AsyncDisposable {
     this.#over.resolve(new Response(null, { status: 503 }));
     await this.#server[Symbol.asyncDispose]();
   }
-}
-
-async function digest(req: Request): Promise<Response> {
-  const hash = createHash("sha256");
-  for await (const piece of req.body ?? []) hash.update(piece);
-  return new Response(hash.digest("hex"));
-}
-
-function patternStream(bytes: number): ReadableStream<Uint8Array> {
-  let at = 0;
-  return new ReadableStream({
-    pull(controller) {
-      if (at >= bytes) return controller.close();
-      const piece = pattern(Math.min(PIECE_BYTES, bytes - at), at);
-      at += piece.length;
-      controller.enqueue(piece);
-    },
-  });
 }
 
 /** Some bytes, and a failure in place of the end. */

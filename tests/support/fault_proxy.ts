@@ -11,13 +11,15 @@ interface Lane {
   held: PromiseWithResolvers<void> | null;
   /** They arrive this much later, in order. */
   delayMs: number;
+  /** So many bytes at the beginning of each read go on one by one, each in a segment of its own. */
+  splitBytes: number;
 }
 
 interface Link {
   client: Deno.Conn;
   server: Deno.Conn;
-  /** Bytes that went through, both ways. */
-  bytes: number;
+  /** Bytes that went through. */
+  bytes: Record<Direction, number>;
 }
 
 export class FaultProxy implements AsyncDisposable {
@@ -26,13 +28,14 @@ export class FaultProxy implements AsyncDisposable {
   readonly #links = new Set<Link>();
   readonly #served: Promise<void>;
   readonly #lanes: Record<Direction, Lane> = {
-    up: { isSwallowing: false, held: null, delayMs: 0 },
-    down: { isSwallowing: false, held: null, delayMs: 0 },
+    up: { isSwallowing: false, held: null, delayMs: 0, splitBytes: 0 },
+    down: { isSwallowing: false, held: null, delayMs: 0, splitBytes: 0 },
   };
   readonly #closed = Promise.withResolvers<void>();
   /** Connections that were made through it. */
   connections = 0;
   #breakAt: (() => number) | null = null;
+  #breakDirection: Direction | null = null;
   #lingerMs = 0;
 
   /** `target`: the port on 127.0.0.1 behind it, asked for at each connection. */
@@ -66,9 +69,18 @@ export class FaultProxy implements AsyncDisposable {
     for (const direction of directions) this.#lanes[direction].delayMs = delayMs;
   }
 
-  /** Each new connection breaks in both directions after as many bytes as `bytes` says for it. Null: no more. */
-  breakAt(bytes: (() => number) | null): void {
+  /**
+   * Each new connection breaks, both directions of it, after as many bytes as `bytes` says for it; those of one direction count, or
+   * of both. Null: no more.
+   */
+  breakAt(bytes: (() => number) | null, direction: Direction | null = null): void {
     this.#breakAt = bytes;
+    this.#breakDirection = direction;
+  }
+
+  /** The first so many bytes of whatever is read at once go on one by one. */
+  split(bytes: number, ...directions: Direction[]): void {
+    for (const direction of directions) this.#lanes[direction].splitBytes = bytes;
   }
 
   /** The server sees the end of a client's connection this much later than the client. */
@@ -82,6 +94,7 @@ export class FaultProxy implements AsyncDisposable {
     for (const lane of Object.values(this.#lanes)) {
       lane.isSwallowing = false;
       lane.delayMs = 0;
+      lane.splitBytes = 0;
       lane.held?.resolve();
       lane.held = null;
     }
@@ -112,6 +125,7 @@ export class FaultProxy implements AsyncDisposable {
   async #join(client: Deno.TcpConn): Promise<void> {
     this.connections++;
     const breakAt = this.#breakAt?.() ?? Infinity;
+    const counted: readonly Direction[] = this.#breakDirection === null ? ["up", "down"] : [this.#breakDirection];
     let server: Deno.TcpConn;
     try {
       server = await Deno.connect({ hostname: "127.0.0.1", port: this.#target() });
@@ -119,29 +133,42 @@ export class FaultProxy implements AsyncDisposable {
       return closeQuietly(client);
     }
     sendAtOnce(client, server);
-    const link: Link = { client, server, bytes: 0 };
+    const link: Link = { client, server, bytes: { up: 0, down: 0 } };
     this.#links.add(link);
     const endServer = async () => {
       if (this.#lingerMs > 0) await this.#pause(this.#lingerMs);
       closeQuietly(server);
     };
-    const up = this.#carry("up", link, client, server, breakAt).catch(() => {}).then(endServer);
-    const down = this.#carry("down", link, server, client, breakAt).catch(() => {}).then(() => closeQuietly(client));
+    const up = this.#carry("up", link, client, server, breakAt, counted).catch(() => {}).then(endServer);
+    const down = this.#carry("down", link, server, client, breakAt, counted).catch(() => {}).then(() =>
+      closeQuietly(client)
+    );
     await Promise.all([up, down]);
     this.#links.delete(link);
   }
 
-  async #carry(direction: Direction, link: Link, from: Deno.Conn, to: Deno.Conn, breakAt: number): Promise<void> {
+  async #carry(
+    direction: Direction,
+    link: Link,
+    from: Deno.Conn,
+    to: Deno.Conn,
+    breakAt: number,
+    counted: readonly Direction[],
+  ): Promise<void> {
     const lane = this.#lanes[direction];
+    const bytesLeft = () => breakAt - counted.reduce((sum, one) => sum + link.bytes[one], 0);
     await readAll(from, async (chunk) => {
       if (lane.isSwallowing) return;
       if (lane.delayMs > 0) await this.#pause(lane.delayMs);
       await lane.held?.promise;
       if (lane.isSwallowing) return;
-      const rest = breakAt - link.bytes;
-      link.bytes += chunk.length;
-      await writeAll(to, chunk.subarray(0, Math.max(0, rest)));
-      if (link.bytes >= breakAt) {
+      const rest = counted.includes(direction) ? bytesLeft() : Infinity;
+      link.bytes[direction] += chunk.length;
+      const whole = chunk.subarray(0, Math.max(0, Math.min(rest, chunk.length)));
+      const single = Math.min(lane.splitBytes, whole.length);
+      for (let at = 0; at < single; at++) await writeAll(to, whole.subarray(at, at + 1));
+      await writeAll(to, whole.subarray(single));
+      if (bytesLeft() <= 0) {
         closeQuietly(link.client);
         closeQuietly(link.server);
       }
