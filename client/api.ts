@@ -1,5 +1,5 @@
 /** Calls to the hub's REST interface. Answers are parsed like every other message; errors keep the hub's words. */
-import * as z from "zod";
+import * as z from "zod/mini";
 
 /** What the hub said was wrong; `field` names the input that it is about. */
 export class ApiError extends Error {
@@ -10,11 +10,11 @@ export class ApiError extends Error {
 }
 
 const ErrorBody = z.object({
-  error: z.object({ code: z.string(), message: z.string(), field: z.string().optional() }),
+  error: z.object({ code: z.string(), message: z.string(), field: z.optional(z.string()) }),
 });
 
 /** Sends a request and parses its answer. Throws an {@linkcode ApiError} for any answer that is not what `schema` describes. */
-export async function api<S extends z.ZodType>(
+export async function api<S extends z.ZodMiniType>(
   schema: S,
   method: "GET" | "POST" | "PATCH" | "DELETE",
   path: string,
@@ -53,7 +53,7 @@ function errorOf(response: Response, value: unknown): ApiError {
 }
 
 /** Any answer will do. */
-export const Anything: z.ZodType<unknown> = z.unknown();
+export const Anything: z.ZodMiniType<unknown> = z.unknown();
 
 /** The text to show for whatever was thrown. */
 export function errorText(error: unknown): string {

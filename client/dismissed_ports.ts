@@ -1,9 +1,9 @@
 /** Ports of a session whose cards a person sent away, kept for this tab. */
-import * as z from "zod";
+import * as z from "zod/mini";
 import type { TextStore } from "./outbox.ts";
 
 const PREFIX = "perch.ports.";
-const Ports = z.array(z.number()).max(1_000);
+const Ports = z.array(z.number()).check(z.maxLength(1_000));
 
 export function dismissedPorts(store: TextStore, sessionId: string): ReadonlySet<number> {
   try {

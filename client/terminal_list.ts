@@ -1,6 +1,6 @@
 /** The terminals of a runner, as far as one panel shows them: listed, made, restarted and closed over REST. */
 import { signal } from "@preact/signals";
-import * as z from "zod";
+import * as z from "zod/mini";
 import { type NewTerminal, TerminalInfo } from "@/protocol/terminal.ts";
 import { Anything, api, errorText } from "./api.ts";
 

@@ -1,5 +1,5 @@
 /** Tunnels over the hub's REST interface, as the pages use them. */
-import * as z from "zod";
+import * as z from "zod/mini";
 import { AccessEntry, type NewTunnel, ShareInfo, type TunnelBounds, TunnelInfo } from "@/protocol/tunnel.ts";
 import { Anything, api } from "./api.ts";
 

@@ -1,6 +1,6 @@
 /** Set-up, sign-in and sign-up: the same small form with different fields. */
 import { useSignal } from "@preact/signals";
-import * as z from "zod";
+import * as z from "zod/mini";
 import type { JSX } from "preact";
 import { useEffect } from "preact/hooks";
 import { isValidPassword } from "@/protocol/password.ts";

@@ -1,6 +1,6 @@
 /** Starts the demo agent with one click. */
 import { useSignal } from "@preact/signals";
-import * as z from "zod";
+import * as z from "zod/mini";
 import type { JSX } from "preact";
 import type { RunnerInfo } from "@/protocol/shared.ts";
 import { api, errorText } from "@/client/api.ts";

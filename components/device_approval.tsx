@@ -1,6 +1,6 @@
 /** Approves a machine that asks for a key (`perch login`): shows who asks before anything can be granted. */
 import { useSignal } from "@preact/signals";
-import * as z from "zod";
+import * as z from "zod/mini";
 import type { JSX } from "preact";
 import { useEffect } from "preact/hooks";
 import { Anything, api, errorText } from "@/client/api.ts";

@@ -1,6 +1,6 @@
 /** A folder of a runner: typed or chosen, with completion from the runner. An ARIA combobox with a list. */
 import { type ReadonlySignal, useComputed, useSignal } from "@preact/signals";
-import * as z from "zod";
+import * as z from "zod/mini";
 import type { JSX } from "preact";
 import { useEffect, useId, useRef } from "preact/hooks";
 import { FileEntry } from "@/protocol/runner.ts";

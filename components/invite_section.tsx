@@ -1,6 +1,6 @@
 /** Invites: links with which other people make accounts of their own on this hub. */
 import { useSignal } from "@preact/signals";
-import * as z from "zod";
+import * as z from "zod/mini";
 import type { JSX } from "preact";
 import { Anything, api } from "@/client/api.ts";
 import { Command } from "./connect_runner.tsx";
@@ -9,7 +9,7 @@ import { useList } from "./use_list.ts";
 
 const Invite = z.object({
   inviteId: z.string(),
-  email: z.string().nullable(),
+  email: z.nullable(z.string()),
   createdAt: z.number(),
   expiresAt: z.number(),
 });

@@ -1,6 +1,6 @@
 /** API keys: made here, shown once, revoked here. */
 import { useSignal } from "@preact/signals";
-import * as z from "zod";
+import * as z from "zod/mini";
 import type { JSX } from "preact";
 import { Anything, api } from "@/client/api.ts";
 import { relativeTime } from "@/client/format.ts";
@@ -14,8 +14,8 @@ const KeyInfo = z.object({
   name: z.string(),
   prefix: z.string(),
   createdAt: z.number(),
-  lastUsedAt: z.number().nullable(),
-  expiresAt: z.number().nullable(),
+  lastUsedAt: z.nullable(z.number()),
+  expiresAt: z.nullable(z.number()),
 });
 const KeyList = z.object({ keys: z.array(KeyInfo) });
 const MadeKey = z.object({ id: z.string(), name: z.string(), key: z.string() });

@@ -1,6 +1,6 @@
 /** A runner's terminals as a page of their own. */
 import { useSignal } from "@preact/signals";
-import * as z from "zod";
+import * as z from "zod/mini";
 import type { JSX } from "preact";
 import { useEffect, useMemo, useRef } from "preact/hooks";
 import { RunnerInfo } from "@/protocol/shared.ts";

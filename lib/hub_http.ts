@@ -1,6 +1,6 @@
 /** What REST routes share: who asks, where from, the body, and errors as `{error: {code, message, field?}}`. */
 import type { Context } from "fresh";
-import type { z } from "zod";
+import * as z from "zod";
 import { type ErrorCode, limits } from "@/protocol/mod.ts";
 import { type GatewayContext, GatewayError } from "@/lib/gateway/context.ts";
 import { checkOrigin } from "@/lib/gateway/upgrade.ts";
@@ -69,7 +69,7 @@ export async function answerApi(
 }
 
 /** The request's JSON body by its schema. Throws `too_large`, or `invalid_message` with the first wrong field. */
-export async function readBody<T extends z.ZodType>(req: Request, schema: T): Promise<z.infer<T>> {
+export async function readBody<T extends z.core.$ZodType>(req: Request, schema: T): Promise<z.infer<T>> {
   const text = await readText(req);
   let value: unknown;
   try {
@@ -81,19 +81,19 @@ export async function readBody<T extends z.ZodType>(req: Request, schema: T): Pr
 }
 
 /** Query parameters by their schema. Throws `invalid_message` with the first wrong one. */
-export function readQuery<T extends z.ZodType>(url: URL, schema: T): z.infer<T> {
+export function readQuery<T extends z.core.$ZodType>(url: URL, schema: T): z.infer<T> {
   return parseInput(schema, Object.fromEntries(url.searchParams), "query");
 }
 
 /** A path parameter by its schema; what cannot be one is answered as unknown. */
-export function readParam<T extends z.ZodType>(params: Record<string, string>, name: string, schema: T): z.infer<T> {
-  const parsed = schema.safeParse(params[name]);
+export function readParam<T extends z.core.$ZodType>(params: Record<string, string>, name: string, schema: T): z.infer<T> {
+  const parsed = z.safeParse(schema, params[name]);
   if (parsed.success) return parsed.data;
   throw new GatewayError("not_found", `there is no such ${name}`, name);
 }
 
-function parseInput<T extends z.ZodType>(schema: T, value: unknown, whole: string): z.infer<T> {
-  const parsed = schema.safeParse(value);
+function parseInput<T extends z.core.$ZodType>(schema: T, value: unknown, whole: string): z.infer<T> {
+  const parsed = z.safeParse(schema, value);
   if (parsed.success) return parsed.data;
   const issue = parsed.error.issues[0];
   const field = issue?.path.map(String).join(".") || whole;

@@ -1,5 +1,5 @@
 /** What people do with terminals besides looking at them: make, list, restart, close. REST routes call it. */
-import type * as z from "zod";
+import * as z from "zod";
 import { Id } from "@/protocol/mod.ts";
 import { NewTerminal, type TerminalInfo, type TerminalOrder, TerminalResult } from "@/protocol/terminal.ts";
 import { type GatewayContext, GatewayError } from "@/lib/gateway/context.ts";
@@ -8,7 +8,7 @@ import { requireSession } from "@/lib/hub_sessions.ts";
 import type { Principal } from "@/lib/principal.ts";
 
 /** Body of `POST /api/terminals`. */
-export const TerminalToMake = NewTerminal.extend({ runnerId: Id });
+export const TerminalToMake = z.object({ ...NewTerminal.shape, runnerId: Id });
 
 /**
  * Has a runner carry out an order about its terminals. Throws GatewayError: `not_found` (also for another user's runner),

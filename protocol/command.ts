@@ -2,7 +2,7 @@
  * What a person asks of a session or a runner, and the receipts that it ends in (design §5). A command carries a
  * client-made `op`; the hub keeps it until its runner reports `applied` or `rejected`, delivery may repeat, effect may not.
  */
-import * as z from "zod";
+import * as z from "zod/mini";
 import { limits } from "./limits.ts";
 import { Attachment, Id, TimeMs } from "./shared.ts";
 
@@ -12,8 +12,8 @@ export const Op = Id;
 export const SessionCommand = z.discriminatedUnion("kind", [
   z.object({
     kind: z.literal("prompt"),
-    text: z.string().max(limits.promptChars),
-    attachments: z.array(Attachment).max(8).optional(),
+    text: z.string().check(z.maxLength(limits.promptChars)),
+    attachments: z.optional(z.array(Attachment).check(z.maxLength(8))),
     /** `steer`: into the running turn. `follow_up`: after it. `prompt`: now when idle; while working, queued after the turn. */
     delivery: z.enum(["prompt", "steer", "follow_up"]),
   }),
@@ -23,17 +23,28 @@ export const SessionCommand = z.discriminatedUnion("kind", [
     /** Id of the interaction entry. */
     entryId: Id,
     outcome: z.enum(["selected", "text", "cancelled"]),
-    optionId: z.string().max(256).optional(),
-    text: z.string().max(limits.promptChars).optional(),
+    optionId: z.optional(z.string().check(z.maxLength(256))),
+    text: z.optional(z.string().check(z.maxLength(limits.promptChars))),
   }),
-  z.object({ kind: z.literal("set_model"), modelId: z.string().max(256), provider: z.string().max(128).optional() }),
-  z.object({ kind: z.literal("set_mode"), modeId: z.string().max(256) }),
-  z.object({ kind: z.literal("set_config_option"), optionId: z.string().max(128), value: z.string().max(512) }),
-  z.object({ kind: z.literal("set_thinking_level"), level: z.string().max(64) }),
-  z.object({ kind: z.literal("compact"), instructions: z.string().max(8_000).optional() }),
+  z.object({
+    kind: z.literal("set_model"),
+    modelId: z.string().check(z.maxLength(256)),
+    provider: z.optional(z.string().check(z.maxLength(128))),
+  }),
+  z.object({ kind: z.literal("set_mode"), modeId: z.string().check(z.maxLength(256)) }),
+  z.object({
+    kind: z.literal("set_config_option"),
+    optionId: z.string().check(z.maxLength(128)),
+    value: z.string().check(z.maxLength(512)),
+  }),
+  z.object({ kind: z.literal("set_thinking_level"), level: z.string().check(z.maxLength(64)) }),
+  z.object({ kind: z.literal("compact"), instructions: z.optional(z.string().check(z.maxLength(8_000))) }),
   /** Starts a new conversation in the same session (pi's new_session). */
   z.object({ kind: z.literal("new_conversation") }),
-  z.object({ kind: z.literal("rename"), title: z.string().trim().min(1).max(limits.titleChars) }),
+  z.object({
+    kind: z.literal("rename"),
+    title: z.string().check(z.trim(), z.minLength(1), z.maxLength(limits.titleChars)),
+  }),
   /** Removes a prompt that waits in the queue. */
   z.object({ kind: z.literal("unqueue"), queuedOp: Op }),
 ]);
@@ -46,7 +57,9 @@ export const terminalAgentId = "terminal";
 export const AgentLaunch = z.object({
   agentId: Id,
   /** Only for agentId "custom" and terminalAgentId, and required there: program and arguments, run without a shell. */
-  command: z.array(z.string().min(1).max(4_096)).min(1).max(64).optional(),
+  command: z.optional(
+    z.array(z.string().check(z.minLength(1), z.maxLength(4_096))).check(z.minLength(1), z.maxLength(64)),
+  ),
 });
 export type AgentLaunch = z.infer<typeof AgentLaunch>;
 
@@ -55,10 +68,10 @@ export const RunnerCommand = z.discriminatedUnion("kind", [
   z.object({
     kind: z.literal("new_session"),
     sessionId: Id,
-    cwd: z.string().min(1).max(limits.pathChars),
+    cwd: z.string().check(z.minLength(1), z.maxLength(limits.pathChars)),
     agent: AgentLaunch,
-    prompt: z.string().max(limits.promptChars).optional(),
-    sessionName: z.string().max(limits.titleChars).optional(),
+    prompt: z.optional(z.string().check(z.maxLength(limits.promptChars))),
+    sessionName: z.optional(z.string().check(z.maxLength(limits.titleChars))),
   }),
   /** Ends a session: its agent is stopped, its timeline stays. */
   z.object({ kind: z.literal("kill_session"), sessionId: Id }),
@@ -72,10 +85,10 @@ export const DeliveredCommand = z.object({
   type: z.literal("command"),
   op: Op,
   /** Set when a session host is to carry it out. */
-  sessionId: Id.optional(),
+  sessionId: z.optional(Id),
   command: z.union([SessionCommand, RunnerCommand]),
   /** Display name of the person who asked. */
-  from: z.string().max(256),
+  from: z.string().check(z.maxLength(256)),
   at: TimeMs,
   expiresAt: TimeMs,
 });
@@ -87,7 +100,7 @@ export const CommandResult = z.object({
   op: Op,
   status: z.enum(["applied", "rejected"]),
   /** Why it was rejected, in a sentence for the person who asked. */
-  reason: z.string().max(2_000).optional(),
+  reason: z.optional(z.string().check(z.maxLength(2_000))),
 });
 export type CommandResult = z.infer<typeof CommandResult>;
 
@@ -95,13 +108,13 @@ export type CommandResult = z.infer<typeof CommandResult>;
 export const CommandStatus = z.object({
   type: z.literal("command_status"),
   op: Op,
-  sessionId: Id.optional(),
+  sessionId: z.optional(Id),
   /** `accepted`: stored in the inbox, waits for its runner. */
   status: z.enum(["accepted", "applied", "rejected", "expired"]),
-  reason: z.string().max(2_000).optional(),
+  reason: z.optional(z.string().check(z.maxLength(2_000))),
   /** The command itself, while it waits, so that every device shows it. */
-  command: z.union([SessionCommand, RunnerCommand]).optional(),
-  from: z.string().max(256).optional(),
+  command: z.optional(z.union([SessionCommand, RunnerCommand])),
+  from: z.optional(z.string().check(z.maxLength(256))),
   at: TimeMs,
 });
 export type CommandStatus = z.infer<typeof CommandStatus>;

@@ -1,10 +1,10 @@
 /** Text frames: one JSON message or an array of them, each parsed against the schema that its `type` names. */
-import * as z from "zod";
+import * as z from "zod/mini";
 import { limits } from "./limits.ts";
 import type { ErrorMessage } from "./shared.ts";
 
 /** The messages of one direction of a namespace, by their `type`. */
-export type MessageSchemas = Readonly<Record<string, z.ZodType>>;
+export type MessageSchemas = Readonly<Record<string, z.ZodMiniType>>;
 export type MessageOf<S extends MessageSchemas> = { [K in keyof S]: z.infer<S[K]> }[keyof S];
 
 export interface ParsedFrame<M> {
@@ -76,7 +76,7 @@ function parseItem<S extends MessageSchemas>(schemas: S, item: unknown, frame: P
 }
 
 /** Turns a schema failure into the typed error that names the first wrong field and whom it answers. */
-export function invalidMessage(type: string, item: object, error: z.ZodError): ErrorMessage {
+export function invalidMessage(type: string, item: object, error: z.core.$ZodError): ErrorMessage {
   const issue = error.issues[0];
   const field = issue?.path.map(String).join(".") || type;
   const { op, requestId, sessionId } = item as { op?: unknown; requestId?: unknown; sessionId?: unknown };

@@ -2,7 +2,7 @@
  * Entries that the hub no longer holds (retention) and the runner's journal does: asked of the session's host on `/ws/relay`,
  * or of the runner's daemon on `/ws/runner` when no host is connected.
  */
-import * as z from "zod";
+import * as z from "zod/mini";
 import { Entry } from "./entry.ts";
 import { limits } from "./limits.ts";
 import { Id } from "./shared.ts";
@@ -12,8 +12,8 @@ export const LoadHistory = z.object({
   type: z.literal("load_history"),
   requestId: Id,
   sessionId: Id,
-  before: z.number().int().nonnegative(),
-  limit: z.number().int().min(1).max(limits.pageEntries),
+  before: z.int().check(z.nonnegative()),
+  limit: z.int().check(z.gte(1), z.lte(limits.pageEntries)),
 });
 export type LoadHistory = z.infer<typeof LoadHistory>;
 
@@ -25,9 +25,9 @@ export const HistoryPage = z.object({
   type: z.literal("history_page"),
   requestId: Id,
   sessionId: Id,
-  entries: z.array(Entry).max(limits.pageEntries),
+  entries: z.array(Entry).check(z.maxLength(limits.pageEntries)),
   hasMore: z.boolean(),
   /** Why there is no page, in a sentence for the person who asked. */
-  error: z.string().max(2_000).optional(),
+  error: z.optional(z.string().check(z.maxLength(2_000))),
 });
 export type HistoryPage = z.infer<typeof HistoryPage>;

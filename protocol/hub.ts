@@ -1,5 +1,5 @@
 /** `/ws/hub`: the live list of a user's sessions. A full list on connect, then changes; and the hint that tunnels changed. */
-import * as z from "zod";
+import * as z from "zod/mini";
 import { ErrorMessage, GoingAway, Id, Ping, Pong, SessionInfo } from "./shared.ts";
 
 export const hubClient = { ping: Ping, pong: Pong } as const;

@@ -1,5 +1,5 @@
 /** `/ws/relay`: one session host to the hub. The host is the only writer of its session's log (design §4). */
-import * as z from "zod";
+import * as z from "zod/mini";
 import { limits } from "./limits.ts";
 import { CommandResult, DeliveredCommand } from "./command.ts";
 import { Delta, WireEntry } from "./entry.ts";
@@ -7,25 +7,25 @@ import { HistoryPage, LoadHistory } from "./history.ts";
 import { MetaPatch } from "./meta.ts";
 import { ErrorMessage, GoingAway, Id, Ping, Pong, SessionAgent, SessionEnd, TimeMs } from "./shared.ts";
 
-const Seq = z.number().int().positive();
+const Seq = z.int().check(z.positive());
 
 /** First message of a host. Answered by `registered`. */
 export const Register = z.object({
   type: z.literal("register"),
-  protocolVersion: z.number().int(),
+  protocolVersion: z.int(),
   sessionId: Id,
   runnerId: Id,
   /** Identity of the host's journal. A different one than the hub knows starts the log anew in a new epoch. */
   logId: Id,
   /** Last seq in the journal (0: empty). */
-  lastSeq: z.number().int().nonnegative(),
-  cwd: z.string().min(1).max(limits.pathChars),
-  sessionName: z.string().max(limits.titleChars).nullable(),
+  lastSeq: z.int().check(z.nonnegative()),
+  cwd: z.string().check(z.minLength(1), z.maxLength(limits.pathChars)),
+  sessionName: z.nullable(z.string().check(z.maxLength(limits.titleChars))),
   agent: SessionAgent,
   startedAt: TimeMs,
-  parentSessionId: Id.nullable().optional(),
+  parentSessionId: z.optional(z.nullable(Id)),
   /** Set by whoever only brings the rest of an ended session's journal: the session does not live again by this registration. */
-  ended: SessionEnd.optional(),
+  ended: z.optional(SessionEnd),
 });
 export type Register = z.infer<typeof Register>;
 
@@ -36,14 +36,14 @@ export type Register = z.infer<typeof Register>;
 export const Event = z.object({
   type: z.literal("event"),
   sessionId: Id,
-  epoch: z.number().int().nonnegative(),
+  epoch: z.int().check(z.nonnegative()),
   seq: Seq,
-  entry: WireEntry.optional(),
-  meta: MetaPatch.optional(),
-}).refine((event) => (event.entry === undefined) !== (event.meta === undefined), {
+  entry: z.optional(WireEntry),
+  meta: z.optional(MetaPatch),
+}).check(z.refine((event) => (event.entry === undefined) !== (event.meta === undefined), {
   message: "exactly one of entry and meta must be set",
   path: ["entry"],
-});
+}));
 export type Event = z.infer<typeof Event>;
 
 /** The host is done with this session; sent after its last record. */
@@ -65,15 +65,15 @@ export const Registered = z.object({
   type: z.literal("registered"),
   sessionId: Id,
   /** The log's epoch, to be put into every event and delta of this connection. */
-  epoch: z.number().int().nonnegative(),
+  epoch: z.int().check(z.nonnegative()),
   /** Everything up to here is committed: send from the next one on. More than the host's lastSeq: the journal is behind and must start a new log. */
-  ackedSeq: z.number().int().nonnegative(),
+  ackedSeq: z.int().check(z.nonnegative()),
   serverTime: TimeMs,
 });
 export type Registered = z.infer<typeof Registered>;
 
 /** Cumulative: everything up to `seq` is committed in KV. */
-export const EventAck = z.object({ type: z.literal("event_ack"), sessionId: Id, seq: z.number().int().nonnegative() });
+export const EventAck = z.object({ type: z.literal("event_ack"), sessionId: Id, seq: z.int().check(z.nonnegative()) });
 export type EventAck = z.infer<typeof EventAck>;
 
 /** The session was deleted on the hub: stop, do not reconnect. */

@@ -1,5 +1,5 @@
 /** `/ws/runner`: one runner daemon to the hub. */
-import * as z from "zod";
+import * as z from "zod/mini";
 import { limits } from "./limits.ts";
 import { CommandResult, DeliveredCommand } from "./command.ts";
 import { HistoryPage, LoadHistory } from "./history.ts";
@@ -7,28 +7,28 @@ import { AgentInfo, ErrorMessage, GoingAway, Id, Ping, Pong, SessionEnd, TimeMs 
 import { TerminalRequest, TerminalResult } from "./terminal.ts";
 import { ExposePort, TunnelResult, UnexposePort } from "./tunnel.ts";
 
-const Path = z.string().max(limits.pathChars);
+const Path = z.string().check(z.maxLength(limits.pathChars));
 
 export const RegisterRunner = z.object({
   type: z.literal("register_runner"),
-  protocolVersion: z.number().int(),
+  protocolVersion: z.int(),
   /** Made once and kept in the runner's config. Belongs to the first user that registers it. */
   runnerId: Id,
-  name: z.string().min(1).max(limits.titleChars),
-  roots: z.array(Path).min(1).max(64),
-  agents: z.array(AgentInfo).max(64),
-  version: z.string().max(64),
-  platform: z.string().max(64),
+  name: z.string().check(z.minLength(1), z.maxLength(limits.titleChars)),
+  roots: z.array(Path).check(z.minLength(1), z.maxLength(64)),
+  agents: z.array(AgentInfo).check(z.maxLength(64)),
+  version: z.string().check(z.maxLength(64)),
+  platform: z.string().check(z.maxLength(64)),
   /** Sessions whose hosts live on this machine now. */
-  sessionIds: z.array(Id).max(10_000),
+  sessionIds: z.array(Id).check(z.maxLength(10_000)),
   /** Sessions that this machine keeps a journal of and that have no host now. The hub answers which of them were deleted. */
-  storedSessionIds: z.array(Id).max(10_000).optional(),
-  warnings: z.array(z.string().max(1_000)).max(32),
+  storedSessionIds: z.optional(z.array(Id).check(z.maxLength(10_000))),
+  warnings: z.array(z.string().check(z.maxLength(1_000))).check(z.maxLength(32)),
 });
 export type RegisterRunner = z.infer<typeof RegisterRunner>;
 
 /** The agents, roots or warnings changed. */
-export const RunnerUpdate = RegisterRunner.pick({ agents: true, roots: true, warnings: true }).partial().extend({
+export const RunnerUpdate = z.extend(z.partial(z.pick(RegisterRunner, { agents: true, roots: true, warnings: true })), {
   type: z.literal("runner_update"),
 });
 
@@ -36,9 +36,9 @@ export const RunnerUpdate = RegisterRunner.pick({ agents: true, roots: true, war
 export const SessionKilled = z.object({ type: z.literal("session_killed"), sessionId: Id, end: SessionEnd });
 
 export const FileEntry = z.object({
-  name: z.string().max(1_024),
+  name: z.string().check(z.maxLength(1_024)),
   kind: z.enum(["directory", "file", "symlink"]),
-  isGitRepo: z.boolean().optional(),
+  isGitRepo: z.optional(z.boolean()),
 });
 export type FileEntry = z.infer<typeof FileEntry>;
 
@@ -47,10 +47,10 @@ export const FileResult = z.object({
   type: z.literal("file_result"),
   requestId: Id,
   ok: z.boolean(),
-  path: Path.optional(),
-  entries: z.array(FileEntry).max(2_000).optional(),
-  isTruncated: z.boolean().optional(),
-  error: z.string().max(2_000).optional(),
+  path: z.optional(Path),
+  entries: z.optional(z.array(FileEntry).check(z.maxLength(2_000))),
+  isTruncated: z.optional(z.boolean()),
+  error: z.optional(z.string().check(z.maxLength(2_000))),
 });
 export type FileResult = z.infer<typeof FileResult>;
 
@@ -58,7 +58,7 @@ export type FileResult = z.infer<typeof FileResult>;
 export const AgentsList = z.object({
   type: z.literal("agents_list"),
   requestId: Id,
-  agents: z.array(AgentInfo).max(64),
+  agents: z.array(AgentInfo).check(z.maxLength(64)),
 });
 
 /** Messages from a runner daemon. */
@@ -80,9 +80,9 @@ export const RunnerRegistered = z.object({
   type: z.literal("runner_registered"),
   runnerId: Id,
   /** Sessions that the hub believes to live on this runner; those without a host are answered with session_killed. */
-  existingSessions: z.array(Id).max(10_000),
+  existingSessions: z.array(Id).check(z.maxLength(10_000)),
   /** Those of sessionIds and storedSessionIds that a person deleted: what this machine keeps of them is to be removed. */
-  deletedSessions: z.array(Id).max(20_000).optional(),
+  deletedSessions: z.optional(z.array(Id).check(z.maxLength(20_000))),
   serverTime: TimeMs,
 });
 
@@ -92,8 +92,8 @@ export const ListFiles = z.object({
   requestId: Id,
   path: Path,
   /** Only names that start with this (completion); case is ignored. */
-  prefix: z.string().max(1_024).optional(),
-  directoriesOnly: z.boolean().optional(),
+  prefix: z.optional(z.string().check(z.maxLength(1_024))),
+  directoriesOnly: z.optional(z.boolean()),
 });
 export const ListAgents = z.object({ type: z.literal("list_agents"), requestId: Id });
 

@@ -1,5 +1,5 @@
 /** `/ws/runners`: the live list of a user's runners. A full list on connect, then changes. */
-import * as z from "zod";
+import * as z from "zod/mini";
 import { ErrorMessage, GoingAway, Id, Ping, Pong, RunnerInfo } from "./shared.ts";
 
 export const runnersClient = { ping: Ping, pong: Pong } as const;

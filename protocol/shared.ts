@@ -1,23 +1,24 @@
 /** Shapes used by more than one namespace. */
-import * as z from "zod";
+import * as z from "zod/mini";
 import { limits } from "./limits.ts";
 
 /** Ids are made by whoever creates the thing (`crypto.randomUUID()` or a name) and must be safe in URLs and KV keys. */
-export const Id = z.string().min(1).max(128).regex(
-  /^[A-Za-z0-9._:@-]+$/,
-  "must hold only letters, digits and . _ : @ -",
+export const Id = z.string().check(
+  z.minLength(1),
+  z.maxLength(128),
+  z.regex(/^[A-Za-z0-9._:@-]+$/, "must hold only letters, digits and . _ : @ -"),
 );
 /** Milliseconds since the Unix epoch. */
-export const TimeMs = z.number().int().nonnegative();
-const Title = z.string().max(limits.titleChars);
-const Path = z.string().min(1).max(limits.pathChars);
+export const TimeMs = z.int().check(z.nonnegative());
+const Title = z.string().check(z.maxLength(limits.titleChars));
+const Path = z.string().check(z.minLength(1), z.maxLength(limits.pathChars));
 
 export const ModelInfo = z.object({
-  provider: z.string().max(128),
-  id: z.string().min(1).max(256),
-  name: z.string().max(256).optional(),
-  reasoning: z.boolean().optional(),
-  contextWindow: z.number().int().positive().optional(),
+  provider: z.string().check(z.maxLength(128)),
+  id: z.string().check(z.minLength(1), z.maxLength(256)),
+  name: z.optional(z.string().check(z.maxLength(256))),
+  reasoning: z.optional(z.boolean()),
+  contextWindow: z.optional(z.int().check(z.positive())),
 });
 export type ModelInfo = z.infer<typeof ModelInfo>;
 
@@ -30,15 +31,15 @@ export const AgentInfo = z.object({
   transport: z.enum(["acp", "pi-rpc"]),
   available: z.boolean(),
   /** What is missing and how to get it, when not available. */
-  missing: z.string().max(1_000).optional(),
-  version: z.string().max(64).optional(),
+  missing: z.optional(z.string().check(z.maxLength(1_000))),
+  version: z.optional(z.string().check(z.maxLength(64))),
   /** True only for the built-in demo agent: label it as such wherever it appears. */
-  isDemo: z.boolean().optional(),
+  isDemo: z.optional(z.boolean()),
 });
 export type AgentInfo = z.infer<typeof AgentInfo>;
 
 /** Which agent a session runs: enough to name it in a list. */
-export const SessionAgent = z.object({ id: Id, name: Title, isDemo: z.boolean().optional() });
+export const SessionAgent = z.object({ id: Id, name: Title, isDemo: z.optional(z.boolean()) });
 export type SessionAgent = z.infer<typeof SessionAgent>;
 
 /**
@@ -51,7 +52,7 @@ export type Activity = z.infer<typeof Activity>;
 export const SessionEnd = z.object({
   /** `closed`: a person ended it. `runner_stopped`: its runner was stopped. `failed`: the agent could not start or crashed. `lost`: the host died without a word. */
   reason: z.enum(["closed", "runner_stopped", "failed", "lost"]),
-  detail: z.string().max(8_192).optional(),
+  detail: z.optional(z.string().check(z.maxLength(8_192))),
   at: TimeMs,
 });
 export type SessionEnd = z.infer<typeof SessionEnd>;
@@ -60,13 +61,13 @@ export type SessionEnd = z.infer<typeof SessionEnd>;
 export const SessionInfo = z.object({
   sessionId: Id,
   /** Path of the session's page on the hub, "/session/<id>". */
-  shareUrl: z.string().max(512),
+  shareUrl: z.string().check(z.maxLength(512)),
   cwd: Path,
-  sessionName: Title.nullable(),
+  sessionName: z.nullable(Title),
   agent: SessionAgent,
-  model: ModelInfo.nullable(),
-  runnerId: Id.nullable(),
-  runnerName: Title.nullable(),
+  model: z.nullable(ModelInfo),
+  runnerId: z.nullable(Id),
+  runnerName: z.nullable(Title),
   startedAt: TimeMs,
   /** When the agent or a person last did something in it. */
   lastActivityAt: TimeMs,
@@ -74,16 +75,16 @@ export const SessionInfo = z.object({
   isActive: z.boolean(),
   activity: Activity,
   /** How many interactions wait for a person. */
-  attention: z.number().int().nonnegative(),
+  attention: z.int().check(z.nonnegative()),
   /** Whether there are entries that its owner has not seen. */
   unread: z.boolean(),
-  viewerCount: z.number().int().nonnegative(),
+  viewerCount: z.int().check(z.nonnegative()),
   /** First line of the newest message, for previews. */
-  preview: z.string().max(200).optional(),
-  ended: SessionEnd.nullable(),
+  preview: z.optional(z.string().check(z.maxLength(200))),
+  ended: z.nullable(SessionEnd),
   /** Whether the runner can start its agent again with this conversation. */
   isResumable: z.boolean(),
-  parentSessionId: Id.nullable(),
+  parentSessionId: z.nullable(Id),
 });
 export type SessionInfo = z.infer<typeof SessionInfo>;
 
@@ -91,29 +92,29 @@ export type SessionInfo = z.infer<typeof SessionInfo>;
 export const RunnerInfo = z.object({
   runnerId: Id,
   name: Title,
-  roots: z.array(Path).max(64),
-  platform: z.string().max(64),
-  version: z.string().max(64),
-  agents: z.array(AgentInfo).max(64),
-  sessionCount: z.number().int().nonnegative(),
+  roots: z.array(Path).check(z.maxLength(64)),
+  platform: z.string().check(z.maxLength(64)),
+  version: z.string().check(z.maxLength(64)),
+  agents: z.array(AgentInfo).check(z.maxLength(64)),
+  sessionCount: z.int().check(z.nonnegative()),
   isConnected: z.boolean(),
   lastSeenAt: TimeMs,
-  warnings: z.array(z.string().max(1_000)).max(32),
+  warnings: z.array(z.string().check(z.maxLength(1_000))).check(z.maxLength(32)),
 });
 export type RunnerInfo = z.infer<typeof RunnerInfo>;
 
 /** A file sent along with a prompt. Exactly one of `data` (base64) and `url` (a hub path) is set. */
 export const Attachment = z.object({
-  attachmentId: Id.optional(),
-  mediaType: z.string().max(128),
-  filename: z.string().max(255).optional(),
-  data: z.string().max(4 * 1024 * 1024).optional(),
-  url: z.string().max(1_024).optional(),
+  attachmentId: z.optional(Id),
+  mediaType: z.string().check(z.maxLength(128)),
+  filename: z.optional(z.string().check(z.maxLength(255))),
+  data: z.optional(z.string().check(z.maxLength(4 * 1024 * 1024))),
+  url: z.optional(z.string().check(z.maxLength(1_024))),
 });
 export type Attachment = z.infer<typeof Attachment>;
 
 /** How much of a session's log a client has: the log's epoch and the last seq that it applied. */
-export const Cursor = z.object({ epoch: z.number().int().nonnegative(), seq: z.number().int().nonnegative() });
+export const Cursor = z.object({ epoch: z.int().check(z.nonnegative()), seq: z.int().check(z.nonnegative()) });
 export type Cursor = z.infer<typeof Cursor>;
 
 /** A typed error on any namespace. Codes are stable; messages are for people. */
@@ -133,23 +134,23 @@ export const ErrorMessage = z.object({
     "protocol_version",
     "internal",
   ]),
-  message: z.string().max(2_000),
+  message: z.string().check(z.maxLength(2_000)),
   /** Dotted path of the field that was wrong. */
-  field: z.string().max(256).optional(),
+  field: z.optional(z.string().check(z.maxLength(256))),
   /** The op, requestId or generation that this answers. */
-  ref: z.string().max(128).optional(),
-  sessionId: Id.optional(),
+  ref: z.optional(z.string().check(z.maxLength(128))),
+  sessionId: z.optional(Id),
   /** With `rate_limited`: how long to wait before trying again. */
-  retryAfterMs: z.number().int().nonnegative().optional(),
+  retryAfterMs: z.optional(z.int().check(z.nonnegative())),
 });
 export type ErrorMessage = z.infer<typeof ErrorMessage>;
 export type ErrorCode = ErrorMessage["code"];
 
-export const Ping = z.object({ type: z.literal("ping"), at: TimeMs.optional() });
-export const Pong = z.object({ type: z.literal("pong"), at: TimeMs.optional() });
+export const Ping = z.object({ type: z.literal("ping"), at: z.optional(TimeMs) });
+export const Pong = z.object({ type: z.literal("pong"), at: z.optional(TimeMs) });
 
 /**
  * The hub is about to stop: it closes this socket with closeCodes.goingAway in `inMs` at the latest, after everything that it
  * received is committed. Whoever can should prepare to reconnect.
  */
-export const GoingAway = z.object({ type: z.literal("going_away"), inMs: z.number().int().nonnegative() });
+export const GoingAway = z.object({ type: z.literal("going_away"), inMs: z.int().check(z.nonnegative()) });

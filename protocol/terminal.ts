@@ -2,7 +2,7 @@
  * What travels in a terminal's stream between a viewer and the terminal's process on the runner, through the hub, which passes
  * the bytes on unread: messages of `type (1 byte), length (4 bytes, big endian), payload`. The stream may be cut anywhere.
  */
-import * as z from "zod";
+import * as z from "zod/mini";
 import { limits } from "./limits.ts";
 import { Id, TimeMs } from "./shared.ts";
 
@@ -54,25 +54,25 @@ export const terminalTypes = {
   credit: 18,
 } as const;
 
-const Cols = z.number().int().min(2).max(terminalLimits.cols);
-const Rows = z.number().int().min(1).max(terminalLimits.rows);
+const Cols = z.int().check(z.gte(2), z.lte(terminalLimits.cols));
+const Rows = z.int().check(z.gte(1), z.lte(terminalLimits.rows));
 
 export const TerminalSize = z.object({ cols: Cols, rows: Rows });
 export type TerminalSize = z.infer<typeof TerminalSize>;
 
 /** The size, and whether this viewer decides it. */
-export const SizeState = TerminalSize.extend({ isOwner: z.boolean() });
+export const SizeState = z.extend(TerminalSize, { isOwner: z.boolean() });
 export type SizeState = z.infer<typeof SizeState>;
 
 /** Whether its program runs, or how it ended: the exit code, or the signal that ended it. */
 export const TerminalStatus = z.discriminatedUnion("state", [
   z.object({ state: z.literal("running") }),
-  z.object({ state: z.literal("exited"), code: z.number().int(), signal: z.number().int().nullable(), at: TimeMs }),
+  z.object({ state: z.literal("exited"), code: z.int(), signal: z.nullable(z.int()), at: TimeMs }),
 ]);
 export type TerminalStatus = z.infer<typeof TerminalStatus>;
 
-export const ScreenState = SizeState.extend({
-  title: z.string().max(terminalLimits.titleChars),
+export const ScreenState = z.extend(SizeState, {
+  title: z.string().check(z.maxLength(terminalLimits.titleChars)),
   status: TerminalStatus,
   /** Output was left out because this viewer did not keep up. */
   isSkip: z.boolean(),
@@ -80,32 +80,36 @@ export const ScreenState = SizeState.extend({
 export type ScreenState = z.infer<typeof ScreenState>;
 
 /** A terminal as lists show it. */
-export const TerminalInfo = TerminalSize.extend({
+export const TerminalInfo = z.extend(TerminalSize, {
   terminalId: Id,
   /** Given by a person; empty: the title or the program stands for it. */
-  name: z.string().max(limits.titleChars),
+  name: z.string().check(z.maxLength(limits.titleChars)),
   /** Set by the program (OSC 0 and 2), without control characters. */
-  title: z.string().max(terminalLimits.titleChars),
-  cwd: z.string().max(limits.pathChars),
+  title: z.string().check(z.maxLength(terminalLimits.titleChars)),
+  cwd: z.string().check(z.maxLength(limits.pathChars)),
   /** Program and arguments. */
-  command: z.array(z.string()).min(1),
+  command: z.array(z.string()).check(z.minLength(1)),
   /** The session that it was opened from. */
-  sessionId: Id.nullable(),
+  sessionId: z.nullable(Id),
   status: TerminalStatus,
   createdAt: TimeMs,
-  viewerCount: z.number().int().nonnegative(),
+  viewerCount: z.int().check(z.nonnegative()),
   /** What asked for a person last (the bell, OSC 9 or 777) while nobody typed; null when somebody has since. */
-  attention: z.object({ text: z.string().max(terminalLimits.notificationChars), at: TimeMs }).nullable(),
+  attention: z.nullable(
+    z.object({ text: z.string().check(z.maxLength(terminalLimits.notificationChars)), at: TimeMs }),
+  ),
 });
 export type TerminalInfo = z.infer<typeof TerminalInfo>;
 
-export const NewTerminal = TerminalSize.partial().extend({
+export const NewTerminal = z.extend(z.partial(TerminalSize), {
   /** An absolute folder inside the runner's roots. */
-  cwd: z.string().min(1).max(limits.pathChars),
+  cwd: z.string().check(z.minLength(1), z.maxLength(limits.pathChars)),
   /** Program and arguments; default: the user's shell. */
-  command: z.array(z.string().min(1).max(4_096)).min(1).max(64).optional(),
-  sessionId: Id.optional(),
-  name: z.string().trim().max(limits.titleChars).optional(),
+  command: z.optional(
+    z.array(z.string().check(z.minLength(1), z.maxLength(4_096))).check(z.minLength(1), z.maxLength(64)),
+  ),
+  sessionId: z.optional(Id),
+  name: z.optional(z.string().check(z.trim(), z.maxLength(limits.titleChars))),
 });
 export type NewTerminal = z.infer<typeof NewTerminal>;
 
@@ -127,9 +131,9 @@ export const TerminalResult = z.object({
   type: z.literal("terminal_result"),
   requestId: Id,
   ok: z.boolean(),
-  terminals: z.array(TerminalInfo).max(terminalLimits.terminals).optional(),
+  terminals: z.optional(z.array(TerminalInfo).check(z.maxLength(terminalLimits.terminals))),
   /** When not ok: `not_found`: no such terminal; `conflict`: it cannot be done, `error` says why. */
-  code: z.enum(["not_found", "conflict"]).optional(),
-  error: z.string().max(2_000).optional(),
+  code: z.optional(z.enum(["not_found", "conflict"])),
+  error: z.optional(z.string().check(z.maxLength(2_000))),
 });
 export type TerminalResult = z.infer<typeof TerminalResult>;

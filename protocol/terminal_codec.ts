@@ -1,5 +1,5 @@
 /** The framing of terminal streams: `type (1 byte), length (4 bytes, big endian), payload`. Pure. */
-import type * as z from "zod";
+import type * as z from "zod/mini";
 
 const HEADER_BYTES = 5;
 
@@ -36,7 +36,7 @@ export function encodeCount(type: number, count: number): Uint8Array<ArrayBuffer
 }
 
 /** The JSON payload by its schema. Throws TerminalProtocolError naming the field. */
-export function readJson<S extends z.ZodType>(schema: S, { type, payload }: TerminalMessage): z.infer<S> {
+export function readJson<S extends z.ZodMiniType>(schema: S, { type, payload }: TerminalMessage): z.infer<S> {
   let value: unknown;
   try {
     value = JSON.parse(new TextDecoder().decode(payload));

@@ -5,7 +5,7 @@
  * On an `http` stream the runner's bytes are a head (`encodeHead`) and then the body; the hub's bytes are the request's body.
  * On a `websocket` stream the runner's bytes are a head too; with status 101, messages (`encodeSocketMessage`) follow both ways.
  */
-import * as z from "zod";
+import * as z from "zod/mini";
 import { HeaderList } from "./link/types.ts";
 import { limits } from "./limits.ts";
 import { Id, TimeMs } from "./shared.ts";
@@ -45,22 +45,32 @@ export const tunnelLimits = {
 
 /** What the label of a tunnel's own origin looks like; it is the tunnel's id. 130 random bits in base 32. */
 export const tunnelLabel = /^[a-z2-7]{26}$/;
-export const TunnelId = z.string().regex(tunnelLabel, "must be a tunnel's id");
+export const TunnelId = z.string().check(z.regex(tunnelLabel, "must be a tunnel's id"));
 
-const PortNumber = z.number({ error: "must be a port number" }).int("must be a whole number")
-  .min(1, "must be at least 1").max(65_535, "must be at most 65535");
+const PortNumber = z.int("must be a whole number").check(
+  z.gte(1, "must be at least 1"),
+  z.lte(65_535, "must be at most 65535"),
+);
 
 /** A host beside loopback that a runner's owner may allow: a name or an address, nothing else. */
-export const TunnelHost = z.string().max(253).regex(/^[A-Za-z0-9.:-]+$/, "must be a host name or an IP address");
+export const TunnelHost = z.string().check(
+  z.maxLength(253),
+  z.regex(/^[A-Za-z0-9.:-]+$/, "must be a host name or an IP address"),
+);
 
 /** What a tunnel carries at most. */
 export const TunnelBounds = z.object({
-  connections: z.number({ error: "must be a number" }).int("must be a whole number").min(1, "must be at least 1")
-    .max(tunnelLimits.maxConnections, `must be at most ${tunnelLimits.maxConnections}`),
+  connections: z.int("must be a whole number").check(
+    z.gte(1, "must be at least 1"),
+    z.lte(tunnelLimits.maxConnections, `must be at most ${tunnelLimits.maxConnections}`),
+  ),
   /** Bytes per second, both directions together, per isolate. Null: as fast as it goes. */
-  bytesPerS: z.number({ error: "must be a number of bytes" }).int("must be a whole number of bytes")
-    .min(tunnelLimits.minBytesPerS, `must be at least ${tunnelLimits.minBytesPerS} bytes a second`)
-    .max(tunnelLimits.maxBytesPerS, `must be at most ${tunnelLimits.maxBytesPerS} bytes a second`).nullable(),
+  bytesPerS: z.nullable(
+    z.int("must be a whole number of bytes").check(
+      z.gte(tunnelLimits.minBytesPerS, `must be at least ${tunnelLimits.minBytesPerS} bytes a second`),
+      z.lte(tunnelLimits.maxBytesPerS, `must be at most ${tunnelLimits.maxBytesPerS} bytes a second`),
+    ),
+  ),
 });
 export type TunnelBounds = z.infer<typeof TunnelBounds>;
 
@@ -69,26 +79,26 @@ export const NewTunnel = z.object({
   runnerId: Id,
   port: PortNumber,
   /** A host of the runner's network that its owner allowed; default: the runner itself. */
-  host: TunnelHost.optional(),
-  name: z.string().trim().max(limits.titleChars).optional(),
-  sessionId: Id.optional(),
+  host: z.optional(TunnelHost),
+  name: z.optional(z.string().check(z.trim(), z.maxLength(limits.titleChars))),
+  sessionId: z.optional(Id),
   /** Ends by itself after this. */
-  ttlMs: z.number().int().min(1_000).max(365 * 24 * 60 * 60 * 1000).optional(),
-  bounds: TunnelBounds.partial().optional(),
+  ttlMs: z.optional(z.int().check(z.gte(1_000), z.lte(365 * 24 * 60 * 60 * 1000))),
+  bounds: z.optional(z.partial(TunnelBounds)),
 });
 export type NewTunnel = z.infer<typeof NewTunnel>;
 
 /** Body of `POST /api/tunnels/<id>/shares`. */
 export const NewShare = z.object({
-  name: z.string().trim().max(limits.titleChars).optional(),
-  ttlMs: z.number().int().min(1_000).max(365 * 24 * 60 * 60 * 1000).default(24 * 60 * 60 * 1000),
-  password: z.string().min(1).max(tunnelLimits.sharePasswordChars).optional(),
+  name: z.optional(z.string().check(z.trim(), z.maxLength(limits.titleChars))),
+  ttlMs: z._default(z.int().check(z.gte(1_000), z.lte(365 * 24 * 60 * 60 * 1000)), 24 * 60 * 60 * 1000),
+  password: z.optional(z.string().check(z.minLength(1), z.maxLength(tunnelLimits.sharePasswordChars))),
 });
 export type NewShare = z.infer<typeof NewShare>;
 
 export const ShareInfo = z.object({
   shareId: Id,
-  name: z.string().max(limits.titleChars),
+  name: z.string().check(z.maxLength(limits.titleChars)),
   createdAt: TimeMs,
   expiresAt: TimeMs,
   hasPassword: z.boolean(),
@@ -99,36 +109,36 @@ export type ShareInfo = z.infer<typeof ShareInfo>;
 export const TunnelInfo = z.object({
   tunnelId: TunnelId,
   runnerId: Id,
-  runnerName: z.string().max(limits.titleChars).nullable(),
+  runnerName: z.nullable(z.string().check(z.maxLength(limits.titleChars))),
   /** Whether the runner is connected now. */
   isConnected: z.boolean(),
   port: PortNumber,
-  host: TunnelHost.nullable(),
-  name: z.string().max(limits.titleChars),
-  sessionId: Id.nullable(),
-  createdBy: z.string().max(limits.titleChars),
+  host: z.nullable(TunnelHost),
+  name: z.string().check(z.maxLength(limits.titleChars)),
+  sessionId: z.nullable(Id),
+  createdBy: z.string().check(z.maxLength(limits.titleChars)),
   createdAt: TimeMs,
-  expiresAt: TimeMs.nullable(),
+  expiresAt: z.nullable(TimeMs),
   bounds: TunnelBounds,
   /** Where its pages are, as the asking browser reaches them. `origin`: an origin of its own. `path`: sandboxed, see docs/tunnels.md. */
-  address: z.object({ form: z.enum(["origin", "path"]), url: z.string().max(2_048) }).nullable(),
-  shares: z.array(ShareInfo).max(tunnelLimits.shares),
+  address: z.nullable(z.object({ form: z.enum(["origin", "path"]), url: z.string().check(z.maxLength(2_048)) })),
+  shares: z.array(ShareInfo).check(z.maxLength(tunnelLimits.shares)),
 });
 export type TunnelInfo = z.infer<typeof TunnelInfo>;
 
 /** One line of a tunnel's access log. */
 export const AccessEntry = z.object({
   at: TimeMs,
-  method: z.string().max(tunnelLimits.logMethodChars),
-  path: z.string().max(tunnelLimits.logPathChars),
+  method: z.string().check(z.maxLength(tunnelLimits.logMethodChars)),
+  path: z.string().check(z.maxLength(tunnelLimits.logPathChars)),
   /** 101 for a WebSocket; 499: the client went away first; null: under way. */
-  status: z.number().int().min(0).max(999).nullable(),
+  status: z.nullable(z.int().check(z.gte(0), z.lte(999))),
   /** Bytes of bodies, both ways. */
-  bytes: z.number().int().nonnegative(),
+  bytes: z.int().check(z.nonnegative()),
   /** Null: under way. */
-  ms: z.number().int().nonnegative().nullable(),
+  ms: z.nullable(z.int().check(z.nonnegative())),
   /** "owner", or the name of a share link. */
-  who: z.string().max(tunnelLimits.logWhoChars),
+  who: z.string().check(z.maxLength(tunnelLimits.logWhoChars)),
 });
 export type AccessEntry = z.infer<typeof AccessEntry>;
 
@@ -140,11 +150,11 @@ export const ExposePort = z.object({
   requestId: Id,
   tunnelId: TunnelId,
   port: PortNumber,
-  host: TunnelHost.nullable(),
-  sessionId: Id.nullable(),
-  expiresAt: TimeMs.nullable(),
+  host: z.nullable(TunnelHost),
+  sessionId: z.nullable(Id),
+  expiresAt: z.nullable(TimeMs),
   /** The runner's other tunnels. Those that it knows and the hub does not were closed while it was away. */
-  others: z.array(TunnelId).max(tunnelLimits.perUser),
+  others: z.array(TunnelId).check(z.maxLength(tunnelLimits.perUser)),
 });
 export type ExposePort = z.infer<typeof ExposePort>;
 
@@ -157,7 +167,7 @@ export const TunnelResult = z.object({
   requestId: Id,
   ok: z.boolean(),
   /** For the person who asked. */
-  error: z.string().max(2_000).optional(),
+  error: z.optional(z.string().check(z.maxLength(2_000))),
 });
 export type TunnelResult = z.infer<typeof TunnelResult>;
 
@@ -165,14 +175,14 @@ export type TunnelResult = z.infer<typeof TunnelResult>;
 export const ListeningPort = z.object({
   port: PortNumber,
   /** Name of the process. */
-  process: z.string().max(256).optional(),
+  process: z.optional(z.string().check(z.maxLength(256))),
 });
 export type ListeningPort = z.infer<typeof ListeningPort>;
 
 // ---- Bytes of streams ----
 
 /** The head of an answer: what comes first from the runner. */
-export const AnswerHead = z.object({ status: z.number().int().min(100).max(599), headers: HeaderList });
+export const AnswerHead = z.object({ status: z.int().check(z.gte(100), z.lte(599)), headers: HeaderList });
 export type AnswerHead = z.infer<typeof AnswerHead>;
 
 const encoder = new TextEncoder();

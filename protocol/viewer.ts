@@ -1,5 +1,5 @@
 /** `/ws/viewer`: a browser tab (or another client) attached to one session at a time. */
-import * as z from "zod";
+import * as z from "zod/mini";
 import { limits } from "./limits.ts";
 import { CommandStatus, Op, SessionCommand } from "./command.ts";
 import { Delta, Entry } from "./entry.ts";
@@ -8,14 +8,14 @@ import { Event } from "./relay.ts";
 import { Cursor, ErrorMessage, GoingAway, Id, Ping, Pong, SessionInfo } from "./shared.ts";
 
 /** Counts up with every switch_session of a socket, so that answers of an older one can be told apart. */
-const Generation = z.number().int().nonnegative();
+const Generation = z.int().check(z.nonnegative());
 
 /** Attaches to a session (and leaves the one before). With a cursor it asks for what changed since. */
 export const SwitchSession = z.object({
   type: z.literal("switch_session"),
   sessionId: Id,
   generation: Generation,
-  cursor: Cursor.optional(),
+  cursor: z.optional(Cursor),
 });
 export type SwitchSession = z.infer<typeof SwitchSession>;
 
@@ -24,8 +24,8 @@ export const LoadMessages = z.object({
   type: z.literal("load_messages"),
   sessionId: Id,
   generation: Generation,
-  before: z.number().int().nonnegative(),
-  limit: z.number().int().min(1).max(limits.pageEntries),
+  before: z.int().check(z.nonnegative()),
+  limit: z.int().check(z.gte(1), z.lte(limits.pageEntries)),
 });
 
 export const ViewerCommand = z.object({ type: z.literal("command"), op: Op, sessionId: Id, command: SessionCommand });
@@ -34,7 +34,7 @@ export const ViewerCommand = z.object({ type: z.literal("command"), op: Op, sess
 export const ViewerVisibility = z.object({
   type: z.literal("viewer_visibility"),
   visible: z.boolean(),
-  seenSeq: z.number().int().nonnegative().optional(),
+  seenSeq: z.optional(z.int().check(z.nonnegative())),
 });
 
 /** Messages from a viewer. */
@@ -60,7 +60,7 @@ export const Connected = z.object({
   cursor: Cursor,
   info: SessionInfo,
   /** Commands that wait for the runner. */
-  inbox: z.array(CommandStatus).max(limits.inboxCommands),
+  inbox: z.array(CommandStatus).check(z.maxLength(limits.inboxCommands)),
 });
 export type Connected = z.infer<typeof Connected>;
 
@@ -76,7 +76,7 @@ export const Snapshot = z.object({
    * Lowest index that the hub still holds; entries before the first one given can be loaded down to it. Those below it (down to
    * 0, where every log begins) were trimmed: load_messages has them read from the runner while it is connected.
    */
-  oldestIndex: z.number().int().nonnegative(),
+  oldestIndex: z.int().check(z.nonnegative()),
 });
 export type Snapshot = z.infer<typeof Snapshot>;
 
@@ -86,7 +86,7 @@ export const Changes = z.object({
   sessionId: Id,
   generation: Generation,
   cursor: Cursor,
-  meta: SessionMeta.nullable(),
+  meta: z.nullable(SessionMeta),
   entries: z.array(Entry),
   /** Another `changes` follows; live events begin after the last. */
   more: z.boolean(),
@@ -104,11 +104,11 @@ export const MessagesPage = z.object({
   generation: Generation,
   entries: z.array(Entry),
   /** The request's. */
-  before: z.number().int().nonnegative().optional(),
+  before: z.optional(z.int().check(z.nonnegative())),
   /** Whether there are entries before these, on the hub or on the runner. */
   hasMore: z.boolean(),
   /** Lowest index that the hub still holds. */
-  oldestIndex: z.number().int().nonnegative(),
+  oldestIndex: z.int().check(z.nonnegative()),
 });
 export type MessagesPage = z.infer<typeof MessagesPage>;
 
@@ -123,7 +123,7 @@ export const Disconnected = z.object({
   type: z.literal("disconnected"),
   sessionId: Id,
   code: z.enum(["session_deleted", "unauthorized", "lagging"]),
-  reason: z.string().max(2_000),
+  reason: z.string().check(z.maxLength(2_000)),
 });
 
 /** Messages to a viewer. `event` and `delta` are the host's own messages. */

@@ -16,7 +16,7 @@ export const Config = z.strictObject({
   /** Hosts beside this machine that tunnels may lead to. */
   tunnelHosts: z.array(TunnelHost).max(64).optional(),
   /** Made once. The hub binds it to the first user that registers it. */
-  runnerId: Id.optional(),
+  runnerId: z.optional(Id),
 });
 export type Config = z.infer<typeof Config>;
 

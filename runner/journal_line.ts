@@ -22,7 +22,7 @@ export const JournalLine = z.discriminatedUnion("t", [
   /** First line. `lastSeq`: the log was at least this long when the file was (re)written. */
   z.object({ t: z.literal("header"), version: z.literal(1), logId: Id, lastSeq: z.number().int().nonnegative() }),
   /** A durable record: exactly one of the two. */
-  z.object({ t: z.literal("record"), seq: Seq, entry: WireEntry.optional(), meta: MetaPatch.optional() }),
+  z.object({ t: z.literal("record"), seq: Seq, entry: z.optional(WireEntry), meta: z.optional(MetaPatch) }),
   /** The whole meta as it was after `seq`; written by compaction in place of the patches. */
   z.object({ t: z.literal("meta"), seq: Seq, meta: SessionMeta }),
   /** Text that an open entry grew by; `at` is the length before it. */

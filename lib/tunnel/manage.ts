@@ -26,7 +26,7 @@ export const TunnelFilter = z.object({ sessionId: z.string().optional(), runnerI
 /** Body of `PATCH /api/tunnels/<id>`. */
 export const TunnelPatch = z.object({
   name: z.string().trim().min(1).max(limits.titleChars).optional(),
-  bounds: TunnelBounds.partial().optional(),
+  bounds: z.object(TunnelBounds.shape).partial().optional(),
 });
 
 /**

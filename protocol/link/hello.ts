@@ -2,13 +2,13 @@
  * How `/ws/link` begins: one text message each way, as JSON. From then on everything is binary (codec.ts), but what the hub says
  * before it closes the socket.
  */
-import * as z from "zod";
+import * as z from "zod/mini";
 import { ErrorMessage, GoingAway, Id } from "../shared.ts";
 
 /** First message of a runner. Answered by `link_registered`, or by an error and the end of the socket. */
 export const RegisterLink = z.object({
   type: z.literal("register_link"),
-  protocolVersion: z.number().int(),
+  protocolVersion: z.int(),
   runnerId: Id,
 });
 export type RegisterLink = z.infer<typeof RegisterLink>;

@@ -6,7 +6,7 @@
  * said to be received): what is sent next waits behind that much and no more. Among streams that have something to send, turns
  * go round, one DATA frame each.
  */
-import type * as z from "zod";
+import type * as z from "zod/mini";
 import { ChurnTable } from "../churn_table.ts";
 import { decodeJson, decodeMessage, type FrameHandler, frameTypes, headerJson, LinkProtocolError } from "./codec.ts";
 import { MessageWriter } from "./message_writer.ts";
@@ -25,7 +25,7 @@ export interface LinkTransport {
 export interface MultiplexerOptions<Header> {
   transport: LinkTransport;
   /** What a stream's header must be. */
-  header: z.ZodType<Header>;
+  header: z.ZodMiniType<Header>;
   /** Streams that the other end opens are handed to it, and belong to it. Without it this end opens them. */
   onStream?(stream: MuxStream<Header>): void;
   /** The other end broke the protocol, or does not read: the transport must be closed. Every stream has failed by then. */

@@ -1,5 +1,5 @@
 /** For tests: two multiplexers joined by lanes that deliver when they are told to. */
-import * as z from "zod";
+import * as z from "zod/mini";
 import { decodeMessage, type FrameHandler, type LinkProtocolError } from "./codec.ts";
 import { Multiplexer, type MultiplexerOptions } from "./multiplexer.ts";
 import type { MuxStream } from "./stream.ts";

@@ -2,12 +2,14 @@
  * The data link of a runner (design §7): one binary WebSocket that carries many flow-controlled byte streams. These are
  * the shapes that both ends program against; the codec and the multiplexer lie beside this file.
  */
-import * as z from "zod";
+import * as z from "zod/mini";
 import { limits } from "../limits.ts";
 import { Id } from "../shared.ts";
 
 /** Header names and values in order, repeats kept. Names are lower case. */
-export const HeaderList = z.array(z.tuple([z.string().min(1).max(256), z.string().max(16 * 1024)])).max(256);
+export const HeaderList = z.array(
+  z.tuple([z.string().check(z.minLength(1), z.maxLength(256)), z.string().check(z.maxLength(16 * 1024))]),
+).check(z.maxLength(256));
 export type HeaderList = z.infer<typeof HeaderList>;
 
 /** What a stream is for: the JSON payload of its OPEN frame. Streams are opened by the hub. */
@@ -18,20 +20,20 @@ export const StreamHeader = z.discriminatedUnion("kind", [
   z.object({
     kind: z.literal("http"),
     tunnelId: Id,
-    port: z.number().int().min(1).max(65_535),
-    method: z.string().min(1).max(32),
+    port: z.int().check(z.gte(1), z.lte(65_535)),
+    method: z.string().check(z.minLength(1), z.maxLength(32)),
     /** Path and query, as the client sent them. */
-    target: z.string().min(1).max(32 * 1024),
+    target: z.string().check(z.minLength(1), z.maxLength(32 * 1024)),
     headers: HeaderList,
   }),
   /** One WebSocket to a local port; bytes are WebSocket messages (see tunnel.ts). */
   z.object({
     kind: z.literal("websocket"),
     tunnelId: Id,
-    port: z.number().int().min(1).max(65_535),
-    target: z.string().min(1).max(32 * 1024),
+    port: z.int().check(z.gte(1), z.lte(65_535)),
+    target: z.string().check(z.minLength(1), z.maxLength(32 * 1024)),
     headers: HeaderList,
-    protocols: z.array(z.string().max(256)).max(32),
+    protocols: z.array(z.string().check(z.maxLength(256))).check(z.maxLength(32)),
   }),
 ]);
 export type StreamHeader = z.infer<typeof StreamHeader>;

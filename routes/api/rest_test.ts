@@ -110,7 +110,8 @@ Deno.test("starting, listing, commanding, ending and deleting a session over RES
 
   assert.equal((await ask("POST", `${path}/resume`)).status, 409);
   assert.equal((await ask("POST", `${path}/kill`, {})).status, 202);
-  assert.equal((await runner.next("command")).command.kind, "kill_session");
+  // What it was asked before and has not answered may be handed to it again.
+  await runner.next("command", ({ command }) => command.kind === "kill_session");
   assert.equal((await ask("DELETE", path)).status, 204);
   await host.next("session_expired");
   assert.equal((await ask("GET", path)).status, 404);

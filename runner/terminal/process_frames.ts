@@ -55,12 +55,13 @@ const HEADER_BYTES = 5;
 /** Before the payload of a message for one viewer. */
 const MESSAGE_FRAME_BYTES = HEADER_BYTES + 4 + HEADER_BYTES;
 
-export const StartOrder = TerminalSize.extend({
+export const StartOrder = z.object({
+  ...TerminalSize.shape,
   terminalId: Id,
   name: z.string().max(limits.titleChars),
   cwd: z.string().max(limits.pathChars),
   command: z.array(z.string()).min(1),
-  sessionId: Id.nullable(),
+  sessionId: z.nullable(Id),
   /** Whether the other end hears of output, people, notifications and the end. */
   isObserved: z.boolean(),
 });

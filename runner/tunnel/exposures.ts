@@ -9,8 +9,8 @@ const Exposure = z.object({
   tunnelId: TunnelId,
   port: z.number().int().min(1).max(65_535),
   /** Null: this machine. */
-  host: TunnelHost.nullable(),
-  sessionId: Id.nullable(),
+  host: z.nullable(TunnelHost),
+  sessionId: z.nullable(Id),
   expiresAt: z.number().nullable(),
 });
 export type Exposure = z.infer<typeof Exposure>;

@@ -4,7 +4,7 @@ import { resumeSession } from "@/lib/hub_sessions.ts";
 import { Id, Op } from "@/protocol/mod.ts";
 import { define } from "@/utils.ts";
 
-const Body = z.object({ op: Op.optional() });
+const Body = z.object({ op: z.optional(Op) });
 
 export const handler = define.handlers({
   /** `{op?}` → 202 `CommandStatus` of the command to the runner. */

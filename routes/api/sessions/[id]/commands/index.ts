@@ -4,7 +4,7 @@ import { answerApi, readBody, readParam } from "@/lib/hub_http.ts";
 import { Id, Op, SessionCommand } from "@/protocol/mod.ts";
 import { define } from "@/utils.ts";
 
-const Body = z.object({ op: Op.optional(), command: SessionCommand });
+const Body = z.object({ op: z.optional(Op), command: SessionCommand });
 
 export const handler = define.handlers({
   /** `{op?, command: SessionCommand}` → 202 `CommandStatus`. The same op again answers with its status and does nothing. */
