@@ -8,11 +8,14 @@ import {
   encodeEnd,
   encodeOpen,
   encodePing,
+  encodePong,
   encodeReset,
   type FrameHandler,
 } from "@/protocol/link/codec.ts";
 import { linkLimits, type StreamHeader } from "@/protocol/link/types.ts";
 import { closeCodes, limits, PROTOCOL_VERSION } from "@/protocol/mod.ts";
+import type { LiveSocket } from "./context.ts";
+import { acceptLink } from "./link.ts";
 import { PATIENCE_MS, Peer, startHub } from "./testing.ts";
 
 const ann: Principal = { userId: "ann", userName: "ANN", credential: { kind: "key", id: "ann-credential" } };
@@ -27,6 +30,7 @@ class LinkPeer implements FrameHandler {
   /** Each frame as "type stream detail". */
   readonly frames: string[] = [];
   readonly resets: string[] = [];
+  pings = 0;
   pongs = 0;
   lastStreamId = 0;
   #wake = Promise.withResolvers<void>();
@@ -106,7 +110,9 @@ class LinkPeer implements FrameHandler {
   onReset(streamId: number, code: string): void {
     this.resets.push(`${streamId} ${code}`);
   }
-  onPing(): void {}
+  onPing(): void {
+    this.pings++;
+  }
   onPong(): void {
     this.pongs++;
   }
@@ -218,6 +224,38 @@ Deno.test("frames of no stream, streams opened by the runner and overruns harm n
   const { counters } = hub.hub;
   const counted = ["link_frames_ignored", "link_streams_refused", "link_streams"] as const;
   assert.deepEqual(counted.map((name) => counters.get(name)), [3, 1, 0]);
+});
+
+Deno.test("a link that says nothing for the limit is dead; one that answers pings is not", async () => {
+  using kv = await Deno.openKv(":memory:");
+  await using hub = await startHub(kv);
+  await using _runner = await openRunner(hub);
+  const links: LiveSocket[] = [];
+  await using server = Deno.serve({ port: 0, hostname: "127.0.0.1", onListen() {} }, (req) => {
+    const { socket, response } = Deno.upgradeWebSocket(req, { idleTimeout: 0 });
+    socket.binaryType = "arraybuffer";
+    socket.onopen = () => links.push(acceptLink(hub.hub.gateways.context, socket, ann, new URL(req.url)));
+    return response;
+  });
+  const peer = await LinkPeer.registered({ host: `127.0.0.1:${server.addr.port}` });
+  const link = links[0]!;
+  const stream = await hub.hub.links.open("runner-1", header);
+  link.beat(performance.now() + limits.heartbeatMs);
+  await peer.until(() => peer.pings === 1, "a ping");
+  const askedMs = performance.now();
+  peer.send(encodePong());
+  await peer.settled();
+  // What counts is the silence since the answer, not since the question.
+  link.beat(askedMs + limits.silenceMs - 1);
+  assert.equal(link.isClosed, false);
+  link.beat(performance.now() + limits.silenceMs - 1_000);
+  assert.equal(link.isClosed, false);
+  link.beat(performance.now() + limits.silenceMs);
+  assert.ok(link.isClosed);
+  assert.deepEqual(await peer.closed, { code: closeCodes.protocolError, reason: "silent for 15 s" });
+  assert.equal((await stream.closed)?.code, "link_lost");
+  await assert.rejects(hub.hub.links.open("runner-1", header), { code: "unreachable" });
+  assert.equal(hub.hub.counters.get("sockets_silent", "link"), 1);
 });
 
 Deno.test("100,000 opens by a runner are refused one by one", async () => {

@@ -15,6 +15,9 @@ export interface DataLinkOptions {
   target(): HubTarget;
   write: Log;
   backoff?: BackoffOptions;
+  /** See HubSocketOptions. */
+  heartbeatMs?: number;
+  silenceMs?: number;
 }
 
 export class DataLink implements StreamAcceptors {
@@ -30,7 +33,8 @@ export class DataLink implements StreamAcceptors {
       path: "/ws/link",
       target: options.target,
       backoff: options.backoff,
-      silenceMs: linkLimits.silenceMs,
+      heartbeatMs: options.heartbeatMs,
+      silenceMs: options.silenceMs ?? linkLimits.silenceMs,
       ping: () => this.#multiplexer === null ? null : this.#ping,
       handlers: {
         onOpen: () => this.#register(),
