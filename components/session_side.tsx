@@ -57,8 +57,9 @@ function Ports(): JSX.Element | null {
 }
 
 function Preview({ tunnel, url }: { tunnel: TunnelInfo; url: string }): JSX.Element {
-  const { side } = useSession();
+  const { side, tunnels } = useSession();
   const problem = useSignal<string | null>(null);
+  const isClosed = tunnels.items.value?.every(({ tunnelId }) => tunnelId !== tunnel.tunnelId) ?? false;
   // The page is a stranger's and cannot be told to reload: its frame goes in anew.
   const reload = async () => {
     problem.value = null;
@@ -75,7 +76,8 @@ function Preview({ tunnel, url }: { tunnel: TunnelInfo; url: string }): JSX.Elem
         <Icon name="back" />
       </button>
       <h2>
-        {tunnel.name} <code>{tunnel.host ?? "localhost"}:{tunnel.port}</code>
+        {tunnel.name}{" "}
+        {!tunnel.name.includes(`${tunnel.port}`) && <code>{tunnel.host ?? "localhost"}:{tunnel.port}</code>}
       </h2>
       <button type="button" class="button is-quiet is-icon" aria-label="Reload" title="Reload" onClick={reload}>
         <Icon name="reload" />
@@ -95,6 +97,7 @@ function Preview({ tunnel, url }: { tunnel: TunnelInfo; url: string }): JSX.Elem
   return (
     <Side label={`Preview of ${tunnel.name}`} head={head}>
       {problem.value && <p class="refusal" role="alert">{problem.value}</p>}
+      {isClosed && <p class="refusal" role="status">This port was closed: nothing of it can be loaded any more.</p>}
       <iframe
         key={url}
         class="side-frame"

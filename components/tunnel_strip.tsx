@@ -26,9 +26,12 @@ export function TunnelStrip({ changes }: { changes: number }): JSX.Element | nul
   const items = tunnels.items.value;
   const runnerId = store.info.value?.runnerId;
   if (!runnerId || items === null) return null;
-  const fresh = ports.filter(({ port }) =>
-    !dismissed.value.has(port) && !items.some((tunnel) => tunnel.port === port && tunnel.host === null)
-  );
+  // What a session's processes listened on when it ended, nobody listens on any more.
+  const fresh = store.activity.value === "ended"
+    ? []
+    : ports.filter(({ port }) =>
+      !dismissed.value.has(port) && !items.some((tunnel) => tunnel.port === port && tunnel.host === null)
+    );
   return (
     <>
       {fresh.slice(0, CARDS_MAX).map((listener) => (
@@ -69,8 +72,8 @@ function PortCard({ listener: { port, process }, runnerId, onDismiss }: PortCard
   const preview = () =>
     attempt(async () => {
       const tunnel = await expose();
-      side.value = { kind: "preview", tunnel, url: await entryOf(tunnel) };
       await tunnels.refresh();
+      side.value = { kind: "preview", tunnel, url: await entryOf(tunnel) };
     });
   const openTab = () => {
     // A tab that is opened later than the click would be taken for a pop-up.

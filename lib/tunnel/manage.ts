@@ -71,7 +71,8 @@ export async function openTunnel(ctx: GatewayContext, principal: Principal, aske
     }),
   );
   if (!answer.ok) {
-    throw new GatewayError("conflict", `runner "${runner.name}" refuses: ${answer.error ?? "no reason given"}`, "port");
+    const reason = `runner "${runner.name}" refuses: ${answer.error ?? "no reason given"}`;
+    throw new GatewayError("conflict", reason, host === null ? "port" : "host");
   }
   await store.put(row);
   ctx.tunnels.changed(row);

@@ -40,7 +40,10 @@ export function strangerPage(hubUrl: string): Response {
   });
 }
 
-/** The script of the entry page: trades the secret in the fragment, which no server and no referrer saw, for a cookie. */
+/**
+ * The script of the entry page: trades the secret in the fragment, which no server and no referrer saw, for a cookie. Another link
+ * that is opened in the same tab differs in the fragment alone, for which browsers load nothing.
+ */
 const entryScript = `
 const status=document.querySelector("#status"),form=document.querySelector("form"),field=document.querySelector("input");
 const fragment=new URLSearchParams(location.hash.slice(1));
@@ -62,6 +65,7 @@ async function enter(){
     if(error.needsPassword)field.focus();
   }catch{status.textContent="The hub cannot be reached; try again."}
 }
+addEventListener("hashchange",()=>location.reload());
 form.addEventListener("submit",(event)=>{event.preventDefault();enter()});
 enter();
 `;
