@@ -6,14 +6,21 @@ import { Child } from "../tests/support/child.ts";
 import { startHub } from "../tests/support/hub.ts";
 import { within } from "../tests/support/patience.ts";
 import { startRunner } from "../tests/support/runner.ts";
-import { rssMb, TunnelClient } from "../tests/tunnel/support.ts";
+import { TunnelClient } from "../tests/tunnel/support.ts";
+import { PeakMemory } from "./load/peak_memory.ts";
+import { cpuSeconds } from "./load/process.ts";
 import { RawHttp } from "./load/raw_http.ts";
 import { openEcho } from "./load/socket_door.ts";
+import { forwardBySsh } from "./load/ssh_forward.ts";
 import { compared, median, percentile, type Result, result } from "./report.ts";
 
 const BYTES = 500e6;
 const PIECE = new Uint8Array(256 * 1024);
 const RUN_MS = 120_000;
+/** What memory is compared with: everything was started and has answered this many small requests. */
+const WARM_UP_REQUESTS = 50;
+/** Bytes of the one long download beside a stream that nobody reads. */
+const LONG_BYTES = 2e9;
 
 /** Runs the bench and gives its results. What happens meanwhile is told on stderr. */
 export async function tunnel({ isQuick }: { isQuick: boolean }): Promise<Result[]> {
@@ -38,11 +45,9 @@ export async function tunnel({ isQuick }: { isQuick: boolean }): Promise<Result[
   await client.ready("/small");
   const through = () => RawHttp.open(hub.port, client.host, client.cookie);
   const direct = () => RawHttp.open(port, `localhost:${port}`);
-  const daemon = await runner.daemonPid();
-  const rss = () => Math.max(rssMb(hub.pid) - idle[0]!, rssMb(daemon) - idle[1]!);
-  const idle = [rssMb(hub.pid), rssMb(daemon)];
-  let rssOver = 0;
-  const watching = setInterval(() => rssOver = Math.max(rssOver, rss()), 20);
+  const pids = { hub: hub.pid, runner: await runner.daemonPid(), server: server.pid, load: Deno.pid };
+  await small(through, 1, WARM_UP_REQUESTS);
+  using memory = new PeakMemory({ hub: pids.hub, runner: pids.runner });
 
   const down: number[] = [];
   const up: number[] = [];
@@ -64,12 +69,20 @@ export async function tunnel({ isQuick }: { isQuick: boolean }): Promise<Result[
     await small(direct, concurrency, 200);
     await small(through, concurrency, 200);
     const directMs = await small(direct, concurrency, requests);
-    const { ms, perSecond } = await small(through, concurrency, isQuick ? requests * 2 : requests * 10);
+    const count = isQuick ? requests * 2 : requests * 10;
+    const before = cpuOf(pids);
+    const { ms, perSecond } = await small(through, concurrency, count);
+    const after = cpuOf(pids);
     const added = percentile(ms, 0.5) - percentile(directMs.ms, 0.5);
     results.push(
       result(concurrency === 1 ? "tunnel.small_added_p50_ms" : "tunnel.small_added_p50_ms.c32", "ms", added),
     );
-    if (concurrency === 32) results.push(compared("tunnel.rps_c32", "1/s", perSecond, directMs.perSecond));
+    if (concurrency === 1) continue;
+    results.push(compared("tunnel.rps_c32", "1/s", perSecond, directMs.perSecond));
+    for (const name of Object.keys(pids) as (keyof typeof pids)[]) {
+      const cpuUs = (after[name] - before[name]) / count * 1e6;
+      results.push(result(`tunnel.request_cpu_us.c32.${name}`, "us", cpuUs));
+    }
   }
 
   const echoMs = await openEcho(hub.port, client, isQuick ? 500 : 2_000);
@@ -99,13 +112,59 @@ export async function tunnel({ isQuick }: { isQuick: boolean }): Promise<Result[
     stalled.close();
   }
   results.push(result("tunnel.stalled_slowdown", "ratio", median(slowed) / median(alone)));
-  clearInterval(watching);
-  results.push(result("tunnel.rss_over_idle_mb", "MB", rssOver));
+  const long = await through();
+  const stalled = await through();
+  await stalled.stall(`/bytes?n=${LONG_BYTES}`);
+  await seconds(() => long.get(`/bytes?n=${isQuick ? BYTES : LONG_BYTES}`));
+  long.close();
+  stalled.close();
+  const [hubMb, runnerMb] = [memory.overIdleMb("hub"), memory.overIdleMb("runner")];
+  results.push(
+    result("tunnel.rss_over_idle_mb", "MB", Math.max(hubMb, runnerMb)),
+    result("tunnel.rss_over_idle_mb.hub", "MB", hubMb),
+    result("tunnel.rss_over_idle_mb.runner", "MB", runnerMb),
+    ...await bySsh(port, runs, requests),
+  );
   for (const { name, value, unit, ratio } of results) {
     console.error(`${name}: ${value} ${unit}${ratio === undefined ? "" : ` (${ratio} of the baseline)`}`);
   }
   await Deno.remove(logPath);
   return results;
+}
+
+/** The same through `ssh -L`: nothing when there is no sshd here, which is said. */
+async function bySsh(port: number, runs: number, requests: number): Promise<Result[]> {
+  const forwarded = await forwardBySsh(port);
+  if (typeof forwarded === "string") {
+    console.error(`  no comparison with ssh -L: ${forwarded}`);
+    return [];
+  }
+  await using ssh = forwarded;
+  const open = () => RawHttp.open(ssh.port, `localhost:${port}`);
+  const down: number[] = [];
+  const up: number[] = [];
+  const http = await open();
+  for (let run = 0; run < runs; run++) {
+    down.push(BYTES / await seconds(() => http.get(`/bytes?n=${BYTES}`)));
+    up.push(BYTES / await seconds(() => http.post("/sink", PIECE, Math.ceil(BYTES / PIECE.byteLength))));
+    console.error(`  ssh -L down ${mb(down)}, up ${mb(up)} MB/s`);
+  }
+  http.close();
+  await small(open, 32, 200);
+  const one = await small(open, 1, requests);
+  const many = await small(open, 32, 2 * requests);
+  return [
+    result("tunnel.ssh_down_bytes_per_s", "B/s", median(down)),
+    result("tunnel.ssh_up_bytes_per_s", "B/s", median(up)),
+    result("tunnel.ssh_small_p50_ms", "ms", percentile(one.ms, 0.5)),
+    result("tunnel.ssh_small_p50_ms.c32", "ms", percentile(many.ms, 0.5)),
+    result("tunnel.ssh_rps_c32", "1/s", many.perSecond),
+  ];
+}
+
+function cpuOf<Name extends string>(pids: Record<Name, number>): Record<Name, number> {
+  const seconds = Object.entries<number>(pids).map(([name, pid]) => [name, cpuSeconds(pid)]);
+  return Object.fromEntries(seconds) as Record<Name, number>;
 }
 
 /** Seconds that the bytes take through two bare WebSockets. */

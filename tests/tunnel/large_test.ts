@@ -1,9 +1,10 @@
 /** Large bodies: whole, in ranges, both ways; memory does not grow with them. */
 import assert from "node:assert/strict";
 import { setImmediate } from "node:timers";
+import { PeakMemory } from "@/bench/load/peak_memory.ts";
 import { RawHttp } from "@/bench/load/raw_http.ts";
 import { within } from "../support/patience.ts";
-import { answerOf, localServer, rssMb, startRig } from "./support.ts";
+import { answerOf, localServer, startRig } from "./support.ts";
 
 const UPLOAD_BYTES = 500_000_000;
 const SPARSE_BYTES = 2_000_000_000;
@@ -56,13 +57,12 @@ Deno.test("tunnel - 2 GB down with a range, 500 MB up, beside a download that no
     const warm = await RawHttp.open(rig.hub.port, tunnel.host, tunnel.cookie);
     for (let i = 0; i < WARM_UP_REQUESTS; i++) assert.equal(await warm.post("/", new Uint8Array(100), 1), 3);
     warm.close();
-    const pids = { hub: rig.hub.pid, runner: await rig.runner.daemonPid() };
-    using memory = new PeakMemory(pids);
+    using memory = new PeakMemory({ hub: rig.hub.pid, runner: await rig.runner.daemonPid() });
 
     const range = await tunnel.ask("GET", "/", { headers: { range: "bytes=1999999000-1999999999" } });
     assert.deepEqual([range.status, range.text.length], [206, 1_000]);
     assert.equal(range.headers["content-range"], "bytes 1999999000-1999999999/2000000000");
-    memory.check("a range");
+    check(memory, "a range");
 
     const stalled = await RawHttp.open(rig.hub.port, tunnel.host, tunnel.cookie);
     await within(stalled.stall("/"), "the head of the download that nobody reads");
@@ -70,9 +70,9 @@ Deno.test("tunnel - 2 GB down with a range, 500 MB up, beside a download that no
     const piece = new Uint8Array(250_000);
     const answerBytes = await within(http.post("/", piece, UPLOAD_BYTES / piece.byteLength), "the upload", LONG_MS);
     assert.equal(answerBytes, String(UPLOAD_BYTES).length);
-    memory.check("an upload of 500 MB");
+    check(memory, "an upload of 500 MB");
     assert.equal(await within(http.get("/"), "the download", LONG_MS), SPARSE_BYTES);
-    memory.check("a download of 2 GB");
+    check(memory, "a download of 2 GB");
     http.close();
     stalled.close();
   } finally {
@@ -80,38 +80,12 @@ Deno.test("tunnel - 2 GB down with a range, 500 MB up, beside a download that no
   }
 });
 
-/** Looks at the memory of processes all the time. */
-class PeakMemory implements Disposable {
-  readonly #pids: Record<string, number>;
-  readonly #idleMb: Record<string, number>;
-  readonly #peakMb: Record<string, number>;
-  readonly #timer: ReturnType<typeof setInterval>;
-
-  constructor(pids: Record<string, number>) {
-    this.#pids = pids;
-    this.#idleMb = Object.fromEntries(Object.entries(pids).map(([name, pid]) => [name, rssMb(pid)]));
-    this.#peakMb = { ...this.#idleMb };
-    this.#timer = setInterval(() => this.#look(), 20);
-  }
-
-  #look(): void {
-    for (const [name, pid] of Object.entries(this.#pids)) {
-      this.#peakMb[name] = Math.max(this.#peakMb[name]!, rssMb(pid));
-    }
-  }
-
-  /** Fails when one of them has taken more than it may. */
-  check(after: string): void {
-    this.#look();
-    for (const [name, idleMb] of Object.entries(this.#idleMb)) {
-      const overMb = this.#peakMb[name]! - idleMb;
-      console.log(`${name}: ${overMb.toFixed(0)} MB over idle (${idleMb.toFixed(0)} MB) after ${after}`);
-      assert.ok(overMb <= OVER_IDLE_MB, `${name} took ${overMb.toFixed(1)} MB more than idle for ${after}`);
-    }
-  }
-
-  [Symbol.dispose](): void {
-    clearInterval(this.#timer);
+/** Fails when one of them has taken more than it may. */
+function check(memory: PeakMemory<"hub" | "runner">, after: string): void {
+  for (const name of ["hub", "runner"] as const) {
+    const overMb = memory.overIdleMb(name);
+    console.log(`${name}: ${overMb.toFixed(0)} MB over idle after ${after}`);
+    assert.ok(overMb <= OVER_IDLE_MB, `${name} took ${overMb.toFixed(1)} MB more than idle for ${after}`);
   }
 }
 
