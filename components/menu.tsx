@@ -3,7 +3,13 @@ import type { ComponentChildren, JSX } from "preact";
 import { useEffect, useRef } from "preact/hooks";
 import { Icon } from "./icons.tsx";
 
-export function Menu({ label, children }: { label: string; children: ComponentChildren }): JSX.Element {
+interface MenuProps {
+  label: string;
+  icon?: "menu" | "chevron";
+  children: ComponentChildren;
+}
+
+export function Menu({ label, icon = "menu", children }: MenuProps): JSX.Element {
   const box = useRef<HTMLDetailsElement>(null);
   useEffect(() => {
     const close = (event: Event) => {
@@ -23,7 +29,7 @@ export function Menu({ label, children }: { label: string; children: ComponentCh
   return (
     <details class="menu" ref={box}>
       <summary class="button is-quiet is-icon" aria-label={label}>
-        <Icon name="menu" />
+        <Icon name={icon} />
       </summary>
       <div class="menu-list" onClick={() => box.current && (box.current.open = false)}>{children}</div>
     </details>

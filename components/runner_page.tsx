@@ -9,7 +9,7 @@ import { TunnelList } from "@/client/tunnel_list.ts";
 import type { RunnerInfo } from "@/protocol/shared.ts";
 import { ConnectionBadge } from "./connection_badge.tsx";
 import { Icon } from "./icons.tsx";
-import { RunnerState } from "./runner_row.tsx";
+import { RunnerState, WaitingTerminals } from "./runner_row.tsx";
 import { SessionRow, sessionTitle } from "./session_row.tsx";
 import { StoppedBanner } from "./stopped_banner.tsx";
 import { TunnelPanel } from "./tunnel_panel.tsx";
@@ -78,9 +78,11 @@ function Live({ runner, sessions }: { runner: RunnerInfo; sessions: LiveSessions
         {runner.warnings.map((warning) => <p key={warning} class="problem">{warning}</p>)}
         {runner.isConnected && (
           <a class="button" href={`/terminal/${encodeURIComponent(runnerId)}`}>
-            <Icon name="terminal" />Terminal
+            <Icon name="terminal" />
+            {runner.terminals?.count ? plural(runner.terminals.count, "terminal") : "Terminal"}
           </a>
         )}
+        <WaitingTerminals runner={runner} />
       </section>
       <section class="panel" aria-labelledby="runner-ports">
         <h2 id="runner-ports">Ports</h2>

@@ -27,6 +27,7 @@ export function RunnerState({ runner }: { runner: RunnerInfo }): JSX.Element {
 
 export function RunnerRow({ runner, isEditable = false }: { runner: RunnerInfo; isEditable?: boolean }): JSX.Element {
   const isRemoving = useSignal(false);
+  const waiting = runner.terminals?.attention ?? [];
   const ready = runner.agents.filter(({ available }) => available).map(({ name }) => name);
   return (
     <li class="runner-row">
@@ -48,10 +49,11 @@ export function RunnerRow({ runner, isEditable = false }: { runner: RunnerInfo; 
         <a
           class="button is-quiet is-icon"
           href={`/terminal/${encodeURIComponent(runner.runnerId)}`}
-          aria-label={`Terminal on ${runner.name}`}
-          title="Terminal"
+          aria-label={`Terminal on ${runner.name}${waiting.length > 0 ? `, ${waiting.length} waiting for you` : ""}`}
+          title={waiting.length > 0 ? waiting.map(askingText).join("\n") : "Terminal"}
         >
           <Icon name="terminal" />
+          {waiting.length > 0 && <span class="attention-dot" aria-hidden="true" />}
         </a>
       )}
       {isEditable && !runner.isConnected && (
@@ -65,6 +67,31 @@ export function RunnerRow({ runner, isEditable = false }: { runner: RunnerInfo; 
       )}
       {isRemoving.value && <RemoveRunner runner={runner} onClose={() => isRemoving.value = false} />}
     </li>
+  );
+}
+
+type Asking = NonNullable<RunnerInfo["terminals"]>["attention"][number];
+
+/** Which terminal asks for a person, and with what. */
+function askingText({ name, text }: Asking): string {
+  return `${name}: ${text === "bell" ? "rang the bell" : text}`;
+}
+
+/** The terminals of a runner that ask for a person; nothing when none does. */
+export function WaitingTerminals({ runner: { runnerId, terminals } }: { runner: RunnerInfo }): JSX.Element | null {
+  const waiting = terminals?.attention ?? [];
+  if (waiting.length === 0) return null;
+  return (
+    <ul class="waiting-terminals" aria-label="Terminals that wait for you">
+      {waiting.map((asking) => (
+        <li key={asking.terminalId}>
+          <a href={`/terminal/${encodeURIComponent(runnerId)}?terminal=${encodeURIComponent(asking.terminalId)}`}>
+            <span class="attention-dot" aria-hidden="true" />
+            {askingText(asking)}
+          </a>
+        </li>
+      ))}
+    </ul>
   );
 }
 

@@ -1,16 +1,21 @@
 /** The terminals of a session or runner as tabs. Loaded when a terminal is first wanted. */
-import { useSignal } from "@preact/signals";
+import { type Signal, useSignal } from "@preact/signals";
 import type { JSX } from "preact";
 import { useEffect, useMemo } from "preact/hooks";
-import type { TerminalInfo } from "@/protocol/terminal.ts";
-import { TerminalList } from "@/client/terminal_list.ts";
-import { allowClipboard, isClipboardAllowed } from "@/client/terminal_view.ts";
+import type { RunnerInfo } from "@/protocol/shared.ts";
+import { terminalName } from "@/protocol/terminal.ts";
 import { shortPath } from "@/client/format.ts";
-import { Dialog } from "./dialog.tsx";
-import { FolderPicker } from "./folder_picker.tsx";
+import type { LiveList } from "@/client/live_lists.ts";
+import { TerminalList } from "@/client/terminal_list.ts";
 import { Icon } from "./icons.tsx";
 import { Menu } from "./menu.tsx";
+import { NewTerminalDialog } from "./terminal_new.tsx";
 import { TerminalScreen } from "./terminal_screen.tsx";
+import { TerminalTab } from "./terminal_tab.tsx";
+import { TerminalTools } from "./terminal_tools.tsx";
+
+/** Folders that the menu of the new terminal names; the others are in its dialog. */
+const MENU_FOLDERS = 5;
 
 export interface TerminalPanelProps {
   runnerId: string;
@@ -20,17 +25,21 @@ export interface TerminalPanelProps {
   roots: readonly string[];
   /** The session whose terminals these are; null: all of the runner. */
   sessionId: string | null;
+  /** The terminal to show first. */
+  terminalId?: string | null;
+  /** The page's own list of runners, where it has one. */
+  runners?: LiveList<RunnerInfo>;
   /** Absent: the panel is the page. */
   onClose?: () => void;
 }
 
-export function TerminalPanel({ runnerId, cwd, roots, sessionId, onClose }: TerminalPanelProps): JSX.Element {
-  const list = useMemo(() => new TerminalList(runnerId, sessionId), [runnerId, sessionId]);
-  const current = useSignal<string | null>(null);
+export function TerminalPanel(props: TerminalPanelProps): JSX.Element {
+  const { runnerId, cwd, roots, sessionId, terminalId = null, runners, onClose } = props;
+  const list = useMemo(() => new TerminalList(runnerId, sessionId, runners), [runnerId, sessionId, runners]);
   const titles = useSignal<ReadonlyMap<string, string>>(new Map());
   const isSearching = useSignal(false);
   const isChoosing = useSignal(false);
-  const mayCopy = useSignal(isClipboardAllowed());
+  const { current } = list;
   const make = async (folder: string, command?: string[]) => {
     const made = await list.make({ cwd: folder, ...(command ? { command } : {}) });
     if (made) current.value = made.terminalId;
@@ -38,20 +47,24 @@ export function TerminalPanel({ runnerId, cwd, roots, sessionId, onClose }: Term
   };
   useEffect(() => {
     void list.start().then(async () => {
-      const first = list.items.value?.at(-1);
+      const items = list.items.value;
+      const first = items?.find((item) => item.terminalId === terminalId) ?? items?.at(-1);
       if (first) current.value = first.terminalId;
       // Who opens terminals wants one.
-      else if (list.items.value !== null && cwd !== "") await make(cwd);
+      else if (items !== null && cwd !== "") await make(cwd);
     });
     return () => list.dispose();
   }, [list]);
   const items = list.items.value ?? [];
-  const shown = items.find(({ terminalId }) => terminalId === current.value) ?? null;
+  const shown = items.find((item) => item.terminalId === current.value) ?? null;
+  const titleOf = (item: typeof items[number]) => titles.value.get(item.terminalId) || item.title;
+  const names = items.map((item) => terminalName({ ...item, title: titleOf(item) }));
   const close = (terminalId: string) => {
     const at = items.findIndex((item) => item.terminalId === terminalId);
-    current.value = (items[at + 1] ?? items[at - 1])?.terminalId ?? null;
+    if (current.value === terminalId) current.value = (items[at + 1] ?? items[at - 1])?.terminalId ?? null;
     void list.close(terminalId);
   };
+  const restart = () => shown && void list.restart(shown.terminalId);
   return (
     <section class="terminal-panel" aria-label="Terminals">
       <header class="terminal-tabs">
@@ -61,63 +74,34 @@ export function TerminalPanel({ runnerId, cwd, roots, sessionId, onClose }: Term
           </button>
         )}
         <div class="terminal-tab-list" role="tablist" aria-label="Terminals">
-          {items.map((item) => (
-            <Tab
+          {items.map((item, at) => (
+            <TerminalTab
               key={item.terminalId}
               item={item}
-              title={titles.value.get(item.terminalId) || item.title}
+              title={titleOf(item)}
+              isAmbiguous={names.indexOf(names[at]!) !== names.lastIndexOf(names[at]!)}
               isCurrent={item === shown}
               onChoose={() => current.value = item.terminalId}
               onClose={() => close(item.terminalId)}
             />
           ))}
         </div>
-        <button
-          type="button"
-          class="button is-quiet is-icon"
-          aria-label="New terminal"
-          onClick={() => cwd === "" ? isChoosing.value = true : void make(cwd)}
-        >
-          <Icon name="plus" />
-        </button>
+        <NewButtons cwd={cwd} roots={roots} isChoosing={isChoosing} onMake={make} />
         <span class="spacer" />
-        {shown && (
-          <button
-            type="button"
-            class="button is-quiet is-icon"
-            aria-label="Find"
-            aria-pressed={isSearching.value}
-            onClick={() => isSearching.value = !isSearching.value}
-          >
-            <Icon name="search" />
-          </button>
-        )}
-        <Menu label="Terminal menu">
-          <button type="button" onClick={() => isChoosing.value = true}>
-            <Icon name="folder" />New in another folder…
-          </button>
-          {shown && (
-            <button type="button" onClick={() => list.restart(shown.terminalId)}>
-              <Icon name="execute" />Restart
+        <TerminalTools
+          isSearching={shown && isSearching}
+          onRestart={restart}
+          before={
+            <button type="button" onClick={() => isChoosing.value = true}>
+              <Icon name="plus" />New: other folder or program…
             </button>
-          )}
-          <button
-            type="button"
-            aria-pressed={mayCopy.value}
-            onClick={() => {
-              allowClipboard(!mayCopy.value);
-              mayCopy.value = !mayCopy.value;
-            }}
-          >
-            <Icon name={mayCopy.value ? "check" : "copy"} />
-            {mayCopy.value ? "Programs may copy to the clipboard" : "Let programs copy to the clipboard"}
-          </button>
-          {shown && (
+          }
+          after={shown && (
             <button type="button" class="is-danger-text" onClick={() => close(shown.terminalId)}>
               <Icon name="trash" />Close terminal
             </button>
           )}
-        </Menu>
+        />
         {onClose && (
           <button type="button" class="button is-quiet is-icon not-phone" aria-label="Hide terminals" onClick={onClose}>
             <Icon name="close" />
@@ -131,20 +115,13 @@ export function TerminalPanel({ runnerId, cwd, roots, sessionId, onClose }: Term
             key={shown.terminalId}
             runnerId={runnerId}
             terminalId={shown.terminalId}
-            isSearching={isSearching.value}
-            onSearchEnd={() => isSearching.value = false}
+            isSearching={isSearching}
             onTitle={(title) => titles.value = new Map(titles.peek()).set(shown.terminalId, title)}
-            onRestart={() => list.restart(shown.terminalId)}
+            onRestart={restart}
             onClose={() => close(shown.terminalId)}
           />
         )
-        : (
-          <div class="terminal-none">
-            {list.items.value === null
-              ? <p class="quiet" role="status">{list.problem.value ? "" : "Asking the runner…"}</p>
-              : <button type="button" class="button" onClick={() => isChoosing.value = true}>Open a terminal…</button>}
-          </div>
-        )}
+        : <Nothing list={list} cwd={cwd} isChoosing={isChoosing} onMake={make} />}
       {isChoosing.value && (
         <NewTerminalDialog
           runnerId={runnerId}
@@ -159,82 +136,70 @@ export function TerminalPanel({ runnerId, cwd, roots, sessionId, onClose }: Term
   );
 }
 
-interface TabProps {
-  item: TerminalInfo;
-  title: string;
-  isCurrent: boolean;
-  onChoose: () => void;
-  onClose: () => void;
+interface NewButtonsProps {
+  cwd: string;
+  roots: readonly string[];
+  isChoosing: Signal<boolean>;
+  onMake: (cwd: string) => Promise<boolean>;
 }
 
-function Tab({ item, title, isCurrent, onChoose, onClose }: TabProps): JSX.Element {
-  const name = item.name || title || item.command[0]?.split("/").at(-1) || "terminal";
-  const needsYou = !isCurrent && item.attention !== null;
+/** A shell at once, or a choice of where. */
+function NewButtons({ cwd, roots, isChoosing, onMake }: NewButtonsProps): JSX.Element {
+  const folders = [...new Set([cwd, ...roots])].filter((folder) => folder !== "").slice(0, MENU_FOLDERS);
   return (
-    <span class={`terminal-tab ${isCurrent ? "is-current" : ""}`} role="presentation">
+    <span class="terminal-new">
       <button
         type="button"
-        role="tab"
-        class="terminal-tab-name"
-        aria-selected={isCurrent}
-        title={`${item.command.join(" ")}\n${shortPath(item.cwd)}${item.attention ? `\n${item.attention.text}` : ""}`}
-        onClick={onChoose}
+        class="button is-quiet is-icon"
+        aria-label="New terminal"
+        title={cwd === "" ? "New terminal" : `New terminal in ${shortPath(cwd)}`}
+        onClick={() => cwd === "" ? isChoosing.value = true : void onMake(cwd)}
       >
-        {needsYou && <span class="terminal-dot" aria-label="needs you" role="img" />}
-        {item.status.state === "exited" && <span class="quiet">exited ·</span>}
-        <span class="terminal-tab-text">{name}</span>
+        <Icon name="plus" />
       </button>
-      <button type="button" class="terminal-tab-close" aria-label={`Close ${name}`} tabIndex={-1} onClick={onClose}>
-        <Icon name="close" />
-      </button>
+      <span class="not-phone">
+        <Menu label="Where to open a new terminal" icon="chevron">
+          {folders.map((folder) => (
+            <button key={folder} type="button" onClick={() => void onMake(folder)}>
+              <Icon name="terminal" />Shell in {shortPath(folder)}
+            </button>
+          ))}
+          <button type="button" onClick={() => isChoosing.value = true}>
+            <Icon name="folder" />Other folder or program…
+          </button>
+        </Menu>
+      </span>
     </span>
   );
 }
 
-interface NewTerminalDialogProps {
-  runnerId: string;
-  roots: readonly string[];
+interface NothingProps {
+  list: TerminalList;
   cwd: string;
-  problem: string | null;
-  onMake: (cwd: string, command?: string[]) => Promise<boolean>;
-  onClose: () => void;
+  isChoosing: Signal<boolean>;
+  onMake: (cwd: string) => Promise<boolean>;
 }
 
-function NewTerminalDialog({ runnerId, roots, cwd, problem, onMake, onClose }: NewTerminalDialogProps): JSX.Element {
-  const folder = useSignal(cwd);
-  const command = useSignal("");
-  const submit = async (event: Event) => {
-    event.preventDefault();
-    const line = command.value.trim();
-    // A shell reads the line: quotes and variables mean what people expect.
-    if (await onMake(folder.value, line === "" ? undefined : ["/bin/sh", "-lc", `exec ${line}`])) onClose();
-  };
+/** In the place of a terminal when there is none. */
+function Nothing({ list, cwd, isChoosing, onMake }: NothingProps): JSX.Element {
+  if (!list.isConnected.value) {
+    return <p class="terminal-none quiet" role="status">The runner is offline. Its terminals show when it is back.</p>;
+  }
+  if (list.items.value === null) {
+    return <p class="terminal-none quiet" role="status">{list.problem.value ? "" : "Asking the runner…"}</p>;
+  }
   return (
-    <Dialog title="New terminal" onClose={onClose}>
-      <form class="stack" onSubmit={submit}>
-        <FolderPicker
-          runnerId={runnerId}
-          roots={roots}
-          recent={[]}
-          value={folder}
-          onChange={(path) => folder.value = path}
-          error={problem ?? undefined}
-        />
-        <label class="form-field">
-          Program
-          <input
-            class="field mono"
-            value={command.value}
-            placeholder="your shell"
-            autocapitalize="none"
-            spellcheck={false}
-            onInput={(event) => command.value = event.currentTarget.value}
-          />
-        </label>
-        <div class="button-row is-end">
-          <button type="submit" class="button is-primary">Open</button>
-        </div>
-      </form>
-    </Dialog>
+    <div class="terminal-none">
+      <Icon name="terminal" />
+      <p>No terminal is open.</p>
+      <div class="button-row">
+        {cwd !== "" && (
+          <button type="button" class="button is-primary" onClick={() => void onMake(cwd)}>
+            Open a shell in {shortPath(cwd)}
+          </button>
+        )}
+        <button type="button" class="button" onClick={() => isChoosing.value = true}>Other folder or program…</button>
+      </div>
+    </div>
   );
 }

@@ -2,10 +2,8 @@
 import { useSignal } from "@preact/signals";
 import type { ComponentChildren, JSX } from "preact";
 import { Anything, api, errorText } from "@/client/api.ts";
-import { allowClipboard, isClipboardAllowed } from "@/client/terminal_view.ts";
-import { Icon } from "./icons.tsx";
-import { Menu } from "./menu.tsx";
 import { TerminalScreen } from "./terminal_screen.tsx";
+import { TerminalTools } from "./terminal_tools.tsx";
 
 interface TerminalSoloProps {
   runnerId: string;
@@ -18,7 +16,6 @@ interface TerminalSoloProps {
 
 export function TerminalSolo({ runnerId, terminalId, children, onClose }: TerminalSoloProps): JSX.Element {
   const isSearching = useSignal(false);
-  const mayCopy = useSignal(isClipboardAllowed());
   const problem = useSignal<string | null>(null);
   const restart = async () => {
     problem.value = null;
@@ -33,38 +30,13 @@ export function TerminalSolo({ runnerId, terminalId, children, onClose }: Termin
       <header class="terminal-tabs">
         {children}
         <span class="spacer" />
-        <button
-          type="button"
-          class="button is-quiet is-icon"
-          aria-label="Find"
-          aria-pressed={isSearching.value}
-          onClick={() => isSearching.value = !isSearching.value}
-        >
-          <Icon name="search" />
-        </button>
-        <Menu label="Terminal menu">
-          <button type="button" onClick={restart}>
-            <Icon name="execute" />Restart the program
-          </button>
-          <button
-            type="button"
-            aria-pressed={mayCopy.value}
-            onClick={() => {
-              allowClipboard(!mayCopy.value);
-              mayCopy.value = !mayCopy.value;
-            }}
-          >
-            <Icon name={mayCopy.value ? "check" : "copy"} />
-            {mayCopy.value ? "Programs may copy to the clipboard" : "Let programs copy to the clipboard"}
-          </button>
-        </Menu>
+        <TerminalTools isSearching={isSearching} onRestart={restart} />
       </header>
       {problem.value && <p class="terminal-note is-problem" role="alert">{problem.value}</p>}
       <TerminalScreen
         runnerId={runnerId}
         terminalId={terminalId}
-        isSearching={isSearching.value}
-        onSearchEnd={() => isSearching.value = false}
+        isSearching={isSearching}
         onTitle={() => {}}
         onRestart={restart}
         onClose={onClose}

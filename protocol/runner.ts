@@ -3,7 +3,7 @@ import * as z from "zod/mini";
 import { limits } from "./limits.ts";
 import { CommandResult, DeliveredCommand } from "./command.ts";
 import { HistoryPage, LoadHistory } from "./history.ts";
-import { AgentInfo, ErrorMessage, GoingAway, Id, Ping, Pong, SessionEnd, TimeMs } from "./shared.ts";
+import { AgentInfo, ErrorMessage, GoingAway, Id, Ping, Pong, RunnerTerminals, SessionEnd, TimeMs } from "./shared.ts";
 import { TerminalRequest, TerminalResult } from "./terminal.ts";
 import { ExposePort, TunnelResult, UnexposePort } from "./tunnel.ts";
 
@@ -24,13 +24,15 @@ export const RegisterRunner = z.object({
   /** Sessions that this machine keeps a journal of and that have no host now. The hub answers which of them were deleted. */
   storedSessionIds: z.optional(z.array(Id).check(z.maxLength(10_000))),
   warnings: z.array(z.string().check(z.maxLength(1_000))).check(z.maxLength(32)),
+  terminals: z.optional(RunnerTerminals),
 });
 export type RegisterRunner = z.infer<typeof RegisterRunner>;
 
-/** The agents, roots or warnings changed. */
-export const RunnerUpdate = z.extend(z.partial(z.pick(RegisterRunner, { agents: true, roots: true, warnings: true })), {
-  type: z.literal("runner_update"),
-});
+/** The agents, roots, warnings or terminals changed. */
+export const RunnerUpdate = z.extend(
+  z.partial(z.pick(RegisterRunner, { agents: true, roots: true, warnings: true, terminals: true })),
+  { type: z.literal("runner_update") },
+);
 
 /** A host died without ending its session itself (kill -9, crash): the daemon speaks for it. */
 export const SessionKilled = z.object({ type: z.literal("session_killed"), sessionId: Id, end: SessionEnd });

@@ -88,6 +88,22 @@ export const SessionInfo = z.object({
 });
 export type SessionInfo = z.infer<typeof SessionInfo>;
 
+/** What lists show of a runner's terminals; those that are sessions are in the list of sessions. */
+export const RunnerTerminals = z.object({
+  count: z.int().check(z.nonnegative()),
+  /** Those that ask for a person, and with what. */
+  attention: z.array(z.object({
+    terminalId: Id,
+    /** As on its tab. */
+    name: z.string().check(z.maxLength(limits.titleChars)),
+    text: z.string().check(z.maxLength(200)),
+    at: TimeMs,
+  })).check(z.maxLength(32)),
+  /** When a list of them last changed: who shows one reads it again. */
+  changedAt: TimeMs,
+});
+export type RunnerTerminals = z.infer<typeof RunnerTerminals>;
+
 /** A runner as lists show it. */
 export const RunnerInfo = z.object({
   runnerId: Id,
@@ -100,6 +116,8 @@ export const RunnerInfo = z.object({
   isConnected: z.boolean(),
   lastSeenAt: TimeMs,
   warnings: z.array(z.string().check(z.maxLength(1_000))).check(z.maxLength(32)),
+  /** Absent: it is not connected, or too old to say. */
+  terminals: z.optional(RunnerTerminals),
 });
 export type RunnerInfo = z.infer<typeof RunnerInfo>;
 

@@ -101,6 +101,11 @@ export const TerminalInfo = z.extend(TerminalSize, {
 });
 export type TerminalInfo = z.infer<typeof TerminalInfo>;
 
+/** What a person calls a terminal: its name, else its program's title, else its program. */
+export function terminalName({ name, title, command }: Pick<TerminalInfo, "name" | "title" | "command">): string {
+  return name || title || command[0]?.split("/").at(-1) || "terminal";
+}
+
 export const NewTerminal = z.extend(z.partial(TerminalSize), {
   /** An absolute folder inside the runner's roots. */
   cwd: z.string().check(z.minLength(1), z.maxLength(limits.pathChars)),

@@ -23,7 +23,8 @@ import { RunnerOps } from "./runner_ops.ts";
 import { commandLine, type SelfCommand } from "./self_command.ts";
 import type { SessionFile } from "./session_file.ts";
 import { exitCodes } from "./supervisor.ts";
-import { TerminalManager } from "./terminal/manager.ts";
+import { TerminalManager, TerminalRefusal } from "./terminal/manager.ts";
+import { TerminalNews } from "./terminal/news.ts";
 import { Exposures } from "./tunnel/exposures.ts";
 import { RunnerTunnels } from "./tunnel/tunnels.ts";
 
@@ -86,7 +87,17 @@ export async function runDaemon(options: DaemonOptions): Promise<number> {
     onEnded: (sessionId, end) => link.sessionKilled(sessionId, end),
   });
   using history = new HistoryReader();
-  const commands = new RunnerCommands({ runnerId, roots, hosts, ops, listAgents: options.listAgents, write });
+  const isTerminal = (sessionId: string) =>
+    hosts.has(sessionId) && hosts.sessionFile(sessionId)?.launch.agentId === terminalAgentId;
+  const commands = new RunnerCommands({
+    runnerId,
+    roots,
+    hosts,
+    ops,
+    listAgents: options.listAgents,
+    checkTerminalRoom: () => terminals.checkRoom(),
+    write,
+  });
   // Terminals and tunnels take their streams from it.
   using dataLink = new DataLink({ runnerId, target: requireTarget, write });
   using terminals = new TerminalManager({
@@ -94,11 +105,11 @@ export async function runDaemon(options: DaemonOptions): Promise<number> {
     env,
     terminalCommand: options.terminalCommand,
     write,
-    sessionSocket: (sessionId) =>
-      hosts.has(sessionId) && hosts.sessionFile(sessionId)?.launch.agentId === terminalAgentId
-        ? sessionDir(dataDir, sessionId).terminalSocket
-        : null,
+    sessionSocket: (sessionId) => isTerminal(sessionId) ? sessionDir(dataDir, sessionId).terminalSocket : null,
+    sessionIds: () => hosts.liveIds().filter(isTerminal),
+    onChange: () => news.changed(),
   });
+  using news = new TerminalNews(() => terminals.list(), () => link.tellTerminals());
   terminals.serve(dataLink);
   const exposures = new Exposures(dataDir.tunnels, options.tunnelHosts ?? config.tunnelHosts ?? []);
   const unreadable = exposures.load();
@@ -117,6 +128,7 @@ export async function runDaemon(options: DaemonOptions): Promise<number> {
     onHistory: (request) => historyOf(hosts, history, request, sessionDir(dataDir, request.sessionId)),
     onTerminalRequest: (request) => terminals.request(request),
     onTunnelRequest: (request) => tunnels.answer(request),
+    terminals: () => news.now,
     isKnownAlive: (sessionId) => hosts.has(sessionId),
     endOf: (sessionId) => hosts.endOf(sessionId),
     onCommand: (command) => commands.deliver(command),
@@ -198,6 +210,8 @@ export interface RunnerCommandsOptions {
   hosts: Pick<HostTable, "has" | "sessionFile" | "startNew" | "resume" | "stop" | "remove">;
   ops: RunnerOps;
   listAgents(): Promise<AgentInfo[]>;
+  /** Throws when there is no room for another terminal. */
+  checkTerminalRoom(): void;
   write: Log;
 }
 
@@ -251,7 +265,7 @@ export class RunnerCommands {
       this.#options.ops.add(op, { status: "applied" });
       return { type: "command_result", op, status: "applied" };
     } catch (error) {
-      if (!(error instanceof Rejection || error instanceof PathError)) {
+      if (!(error instanceof Rejection || error instanceof PathError || error instanceof TerminalRefusal)) {
         this.#options.write("error", `${command.kind} failed: ${errorText(error)}`, { op });
       }
       const reason = errorText(error).slice(0, 2_000);
@@ -290,6 +304,7 @@ export class RunnerCommands {
     if (!session) throw new Rejection("this runner does not have that session");
     // The folder may be gone, or the roots narrower than they were.
     await resolveDirectory(session.cwd, roots);
+    if (session.launch.agentId === terminalAgentId && !hosts.has(sessionId)) this.#options.checkTerminalRoom();
     await hosts.resume(sessionId);
   }
 
@@ -315,6 +330,7 @@ export class RunnerCommands {
     if (info && !info.available) {
       throw new Rejection(`${info.name} cannot be started here: ${info.missing ?? "missing"}`);
     }
+    if (agentId === terminalAgentId) this.#options.checkTerminalRoom();
     const session: SessionFile = {
       sessionId: command.sessionId,
       runnerId,

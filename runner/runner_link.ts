@@ -12,6 +12,7 @@ import {
   PROTOCOL_VERSION,
   type RegisterRunner,
   runnerServer,
+  type RunnerTerminals,
   type SessionEnd,
 } from "@/protocol/mod.ts";
 import type { TerminalRequest, TerminalResult } from "@/protocol/terminal.ts";
@@ -49,6 +50,8 @@ export interface RunnerLinkOptions {
   endOf(sessionId: string): SessionEnd | null;
   /** Idempotent by op. Never rejects. */
   onCommand(command: DeliveredCommand): Promise<CommandResult>;
+  /** What lists show of the terminals now. */
+  terminals(): RunnerTerminals;
   onRegistered(): void;
   onRefused(refusal: HubRefusal, reason: string): void;
   write: Log;
@@ -111,8 +114,14 @@ export class RunnerLink {
       sessionIds: options.liveIds(),
       storedSessionIds: options.storedIds(),
       warnings: [],
+      terminals: options.terminals(),
     };
     this.#send(register);
+  }
+
+  /** Tells what lists show of the terminals now; a later registration tells it, too. */
+  tellTerminals(): void {
+    if (this.#isRegistered) this.#send({ type: "runner_update", terminals: this.#options.terminals() });
   }
 
   async #lookForAgents(): Promise<AgentInfo[]> {

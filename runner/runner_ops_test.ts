@@ -4,6 +4,7 @@ import type { DeliveredCommand, RunnerCommand } from "@/protocol/mod.ts";
 import { RunnerCommands } from "./daemon.ts";
 import { RunnerOps } from "./runner_ops.ts";
 import type { SessionFile } from "./session_file.ts";
+import { TerminalRefusal } from "./terminal/manager.ts";
 
 function setUp() {
   const path = Deno.realPathSync(Deno.makeTempDirSync({ prefix: "perch-ops-" }));
@@ -20,6 +21,9 @@ function setUp() {
           { id: "demo", name: "Demo", transport: "acp", available: true, isDemo: true },
           { id: "pi", name: "pi", transport: "pi-rpc", available: false, missing: "install pi" },
         ]),
+      checkTerminalRoom: () => {
+        throw new TerminalRefusal("conflict", "no room");
+      },
       hosts: {
         has: (id) => live.has(id),
         sessionFile: (id) => started.find((session) => session.sessionId === id) ?? null,
@@ -90,6 +94,7 @@ Deno.test("what cannot be started is refused with what is missing", async () => 
     [{ agent: { agentId: "pi" } }, /pi cannot be started here: install pi/],
     [{ agent: { agentId: "nope" } }, /no agent "nope"/],
     [{ agent: { agentId: "custom" } }, /needs a command line/],
+    [{ agent: { agentId: "terminal", command: ["sh"] } }, /no room/],
     [{ cwd: join(t.path, "gone") }, /does not exist/],
     [{ cwd: "/" }, /outside this runner's roots/],
   ];

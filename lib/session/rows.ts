@@ -111,7 +111,7 @@ export type PackedEntry = Packed<EntryBlobRef>;
 
 /** What lies under keys.runners.row. */
 export interface RunnerRow
-  extends Pick<RegisterRunner, "name" | "roots" | "agents" | "version" | "platform" | "warnings"> {
+  extends Pick<RegisterRunner, "name" | "roots" | "agents" | "version" | "platform" | "warnings" | "terminals"> {
   registeredAt: number;
 }
 

@@ -37,7 +37,7 @@ export class KvRunnerStore implements RunnerStore {
 
   async register(userId: string, isolateId: string, register: RegisterRunner): Promise<RunnerLease | null> {
     const { kv, now } = this.#context;
-    const { runnerId, name, roots, agents, version, platform, warnings } = register;
+    const { runnerId, name, roots, agents, version, platform, warnings, terminals } = register;
     for (let attempt = 0; attempt < maxAttempts; attempt++) {
       const [owner, old] = await kv.getMany<[OwnerRow, Packed]>([
         keys.runner.owner(runnerId),
@@ -45,7 +45,7 @@ export class KvRunnerStore implements RunnerStore {
       ]);
       if (owner.value && owner.value.userId !== userId) return null;
       const producerEpoch = (owner.value?.producerEpoch ?? 0) + 1;
-      const row: RunnerRow = { name, roots, agents, version, platform, warnings, registeredAt: now() };
+      const row: RunnerRow = { name, roots, agents, version, platform, warnings, terminals, registeredAt: now() };
       const producer: ProducerRow = { producerEpoch, isolateId, at: now() };
       const atomic = kv.atomic()
         .check(owner, old)
@@ -61,7 +61,7 @@ export class KvRunnerStore implements RunnerStore {
   /** See RunnerStore.update. Rejects with StaleEpochError when a newer registration exists. */
   async update(
     lease: RunnerLease,
-    patch: Partial<Pick<RegisterRunner, "agents" | "roots" | "warnings">>,
+    patch: Partial<Pick<RegisterRunner, "agents" | "roots" | "warnings" | "terminals">>,
   ): Promise<void> {
     const { kv } = this.#context;
     const { runnerId, userId } = lease;
@@ -74,9 +74,9 @@ export class KvRunnerStore implements RunnerStore {
       if (owner.value?.producerEpoch !== lease.producerEpoch || !row) {
         throw new StaleEpochError(`runner ${runnerId}: a newer registration exists, or it was deleted`);
       }
-      const { agents = row.agents, roots = row.roots, warnings = row.warnings } = patch;
+      const { agents = row.agents, roots = row.roots, warnings = row.warnings, terminals = row.terminals } = patch;
       const atomic = kv.atomic().check(owner, old);
-      const next = { ...row, agents, roots, warnings };
+      const next = { ...row, agents, roots, warnings, terminals };
       if ((await replaceRow(atomic, userId, runnerId, old.value, next).commit()).ok) return;
     }
     throw new StaleEpochError(`runner ${runnerId}: ${maxAttempts} updates in a row were overtaken by others`);
@@ -155,10 +155,11 @@ export class KvRunnerStore implements RunnerStore {
     sessionCount: number,
     isLive: IsLive,
   ): RunnerInfo {
-    const { registeredAt, ...said } = row;
+    const { registeredAt, terminals, ...said } = row;
     const isConnected = producer?.isolateId != null && isLive(producer.isolateId);
     const lastSeenAt = isConnected ? this.#context.now() : producer?.at ?? registeredAt;
-    return { runnerId, ...said, sessionCount, isConnected, lastSeenAt };
+    const info = { runnerId, ...said, sessionCount, isConnected, lastSeenAt };
+    return isConnected && terminals !== undefined ? { ...info, terminals } : info;
   }
 }
 

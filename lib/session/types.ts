@@ -161,7 +161,10 @@ export interface RunnerLease {
 export interface RunnerStore {
   /** Binds the runner to its first user; another user's runnerId answers null. Takes the next epoch. */
   register(userId: string, isolateId: string, register: RegisterRunner): Promise<RunnerLease | null>;
-  update(lease: RunnerLease, patch: Partial<Pick<RegisterRunner, "agents" | "roots" | "warnings">>): Promise<void>;
+  update(
+    lease: RunnerLease,
+    patch: Partial<Pick<RegisterRunner, "agents" | "roots" | "warnings" | "terminals">>,
+  ): Promise<void>;
   /** The socket is gone; ignored unless the lease is the current one. */
   release(lease: RunnerLease): Promise<void>;
   isolateOf(runnerId: string): Promise<string | null>;

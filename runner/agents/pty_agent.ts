@@ -109,6 +109,9 @@ export class PtyAgent implements Agent {
     this.#socket = new ViewerSocket(this.#options.socketPath, {
       attach: (stream, header) => process.attach(stream, header),
       restart: () => this.#restart(process),
+      get info() {
+        return process.info;
+      },
     });
     this.#readyTimer = setTimeout(() => this.#ready.resolve(), READY_MAX_MS);
   }

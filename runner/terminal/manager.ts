@@ -13,10 +13,10 @@ import type { SelfCommand } from "../self_command.ts";
 import { defaultSize } from "./process_frames.ts";
 import { defaultShell, withoutSecrets } from "./shell.ts";
 import { TerminalProcess } from "./terminal_process.ts";
-import { leadViewer, restartThrough } from "./viewer_socket.ts";
+import { infoThrough, leadViewer, restartThrough } from "./viewer_socket.ts";
 
 /** The order cannot be carried out; the message is for the person who gave it. */
-class Refusal extends Error {
+export class TerminalRefusal extends Error {
   constructor(readonly code: "not_found" | "conflict", message: string) {
     super(message);
   }
@@ -30,6 +30,8 @@ export interface TerminalManagerOptions {
   write: Log;
   /** Where the host of a session that is a terminal lets viewers in; null: there is no such session now. */
   sessionSocket?(sessionId: string): string | null;
+  /** The sessions that are terminals now. */
+  sessionIds?(): string[];
   /** A terminal was made, changed or is gone. */
   onChange?(): void;
 }
@@ -62,16 +64,26 @@ export class TerminalManager {
     try {
       return { type: "terminal_result", requestId, ok: true, terminals: await this.#carryOut(order) };
     } catch (error) {
-      const code = error instanceof Refusal ? error.code : "conflict";
-      if (!(error instanceof Refusal || error instanceof PathError)) {
+      const code = error instanceof TerminalRefusal ? error.code : "conflict";
+      if (!(error instanceof TerminalRefusal || error instanceof PathError)) {
         this.#options.write("warning", `terminal ${order.do}: ${errorText(error)}`);
       }
       return { type: "terminal_result", requestId, ok: false, code, error: errorText(error).slice(0, 2_000) };
     }
   }
 
+  /** Those that are not sessions. */
   list(): TerminalInfo[] {
     return [...this.#terminals.values()].flatMap(({ info }) => info ?? []);
+  }
+
+  /** Throws TerminalRefusal when there are as many terminals as there may be, sessions in a terminal included. */
+  checkRoom(): void {
+    if (this.#terminals.size + this.#sessionIds().length < terminalLimits.terminals) return;
+    throw new TerminalRefusal(
+      "conflict",
+      `this runner has ${terminalLimits.terminals} terminals already, sessions in a terminal included; close one first`,
+    );
   }
 
   /** Ends every terminal. */
@@ -89,17 +101,30 @@ export class TerminalManager {
       case "create":
         return [await this.#create(order.terminal)];
       case "list":
-        return this.list();
+        return [...this.list(), ...await this.#listSessions()].slice(0, terminalLimits.terminals);
       case "restart":
         await this.#restart(order.terminalId);
         return [];
       case "close":
         if (this.#sessionSocket(order.terminalId) !== null) {
-          throw new Refusal("conflict", "this terminal is a session; end the session instead");
+          throw new TerminalRefusal("conflict", "this terminal is a session; end the session instead");
         }
         await this.#require(order.terminalId).close();
         return [];
     }
+  }
+
+  #sessionIds(): string[] {
+    return this.#options.sessionIds?.() ?? [];
+  }
+
+  /** The terminals of sessions; one that does not answer just now is left out. */
+  async #listSessions(): Promise<TerminalInfo[]> {
+    const asked = this.#sessionIds().map(async (sessionId) => {
+      const socket = this.#sessionSocket(sessionId);
+      return socket === null ? null : await infoThrough(socket).catch(() => null);
+    });
+    return (await Promise.all(asked)).filter((info) => info !== null);
   }
 
   #sessionSocket(sessionId: string): string | null {
@@ -111,7 +136,7 @@ export class TerminalManager {
     if (socket === null) this.#require(terminalId).restart();
     else {
       await restartThrough(socket).catch(() => {
-        throw new Refusal("conflict", "the session's terminal is not there now; try again in a moment");
+        throw new TerminalRefusal("conflict", "the session's terminal is not there now; try again in a moment");
       });
     }
   }
@@ -119,7 +144,7 @@ export class TerminalManager {
   #require(terminalId: string): TerminalProcess {
     const terminal = this.#terminals.get(terminalId);
     if (terminal === undefined) {
-      throw new Refusal("not_found", `there is no terminal "${terminalId}" on this runner now`);
+      throw new TerminalRefusal("not_found", `there is no terminal "${terminalId}" on this runner now`);
     }
     return terminal;
   }
@@ -127,9 +152,7 @@ export class TerminalManager {
   async #create(asked: NewTerminal): Promise<TerminalInfo> {
     const { roots, env, terminalCommand, write } = this.#options;
     const cwd = await resolveDirectory(asked.cwd, roots);
-    if (this.#terminals.size >= terminalLimits.terminals) {
-      throw new Refusal("conflict", `this runner has ${terminalLimits.terminals} terminals already; close one first`);
-    }
+    this.checkRoom();
     const terminalId = crypto.randomUUID();
     const terminal = new TerminalProcess({
       start: {
@@ -156,7 +179,7 @@ export class TerminalManager {
       return await terminal.started;
     } catch (error) {
       await terminal.close();
-      throw new Refusal("conflict", errorText(error));
+      throw new TerminalRefusal("conflict", errorText(error));
     }
   }
 }

@@ -6,16 +6,21 @@
 import { dirname } from "node:path";
 import type { LinkStream, ResetCode, StreamHeader } from "@/protocol/link/types.ts";
 import { StreamResetError } from "@/protocol/link/types.ts";
+import { TerminalInfo } from "@/protocol/terminal.ts";
 import { removeIfExists } from "../atomic_file.ts";
 import { makePrivateDirectory } from "../control.ts";
 import { errorText } from "../log.ts";
 
 /** What the daemon wants. */
-const wants = { look: 0, write: 1, restart: 2 } as const;
+const wants = { look: 0, write: 1, restart: 2, info: 3 } as const;
 const ANSWER_WELCOME = 0;
 const ANSWER_TOO_MANY = 1;
 const ANSWER_REFUSED = 2;
 const READ_BYTES = 64 * 1024;
+/** Longest TerminalInfo as JSON. */
+const INFO_BYTES = 1024 * 1024;
+/** Longest wait for one. */
+const INFO_MS = 2_000;
 /** Longest sentence of a refusal. */
 const REFUSAL_BYTES = 4_096;
 
@@ -25,6 +30,8 @@ type TerminalHeader = Extract<StreamHeader, { kind: "terminal" }>;
 export interface ViewedTerminal {
   attach(stream: LinkStream, header: TerminalHeader): void;
   restart(): void;
+  /** Null: it does not run yet. */
+  readonly info: TerminalInfo | null;
 }
 
 /** The host's end. */
@@ -76,6 +83,9 @@ export class ViewerSocket implements Disposable {
       stream.welcome();
       await stream.closed;
     } else if (read === 1 && want[0] === wants.restart) this.#terminal.restart();
+    else if (read === 1 && want[0] === wants.info) {
+      await writeAll(connection, new TextEncoder().encode(JSON.stringify(this.#terminal.info))).catch(() => {});
+    }
     this.#connections.delete(connection);
     closeQuietly(connection);
   }
@@ -165,7 +175,10 @@ export async function leadViewer(stream: LinkStream, header: TerminalHeader, pat
     const answer = new Uint8Array(1);
     if (await connection.read(answer) === null) throw new Error("no answer");
     if (answer[0] !== ANSWER_WELCOME) {
-      return stream.reset(answer[0] === ANSWER_TOO_MANY ? "too_many_streams" : "refused", await readText(connection));
+      return stream.reset(
+        answer[0] === ANSWER_TOO_MANY ? "too_many_streams" : "refused",
+        await readText(connection, REFUSAL_BYTES),
+      );
     }
     void toHost(stream, connection);
     const buffer = new Uint8Array(READ_BYTES);
@@ -188,6 +201,18 @@ export async function restartThrough(path: string): Promise<void> {
   await connection.read(new Uint8Array(1));
 }
 
+/** What lists show of the host's terminal. Rejects when the host is not there, or does not answer soon. */
+export async function infoThrough(path: string): Promise<TerminalInfo> {
+  using connection = await Deno.connect({ transport: "unix", path });
+  const timer = setTimeout(() => closeQuietly(connection), INFO_MS);
+  try {
+    await writeAll(connection, Uint8Array.of(wants.info));
+    return TerminalInfo.parse(JSON.parse(await readText(connection, INFO_BYTES)));
+  } finally {
+    clearTimeout(timer);
+  }
+}
+
 async function toHost(stream: LinkStream, connection: Deno.UnixConn): Promise<void> {
   try {
     for (let bytes = await stream.read(); bytes !== null; bytes = await stream.read()) {
@@ -201,8 +226,9 @@ async function toHost(stream: LinkStream, connection: Deno.UnixConn): Promise<vo
   }
 }
 
-async function readText(connection: Deno.UnixConn): Promise<string> {
-  const whole = new Uint8Array(REFUSAL_BYTES);
+/** All that comes, as far as it is at most `maxBytes`. */
+async function readText(connection: Deno.UnixConn, maxBytes: number): Promise<string> {
+  const whole = new Uint8Array(maxBytes);
   let length = 0;
   while (length < whole.length) {
     const read = await connection.read(whole.subarray(length));

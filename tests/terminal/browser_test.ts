@@ -1,62 +1,14 @@
 /** Terminals in a real browser: real programs, two devices, a phone. Screenshots are kept in docs/images. */
 import assert from "node:assert/strict";
 import { join } from "node:path";
-import { openSite, type Site } from "@/tests/browser/site.ts";
-import type { BrowserContext, Page } from "@/tests/browser/browser.ts";
+import { openSite } from "@/tests/browser/site.ts";
 import { eventually } from "@/tests/support/patience.ts";
-import { type RunnerProcess, startRunner } from "@/tests/support/runner.ts";
-
-const images = join(import.meta.dirname!, "../../docs/images");
-const keepsImages = Deno.env.get("PERCH_SCREENSHOTS") === "1";
+import { startRunner } from "@/tests/support/runner.ts";
+import { openTerminal, picture, screenText, shows, type, withoutWebgl } from "./page.ts";
 
 async function hasProgram(name: string): Promise<boolean> {
   const { success } = await new Deno.Command("sh", { args: ["-c", `command -v ${name}`], stdout: "null" }).output();
   return success;
-}
-
-async function picture(page: Page, name: string): Promise<void> {
-  if (keepsImages) await page.screenshot({ path: join(images, `terminal-${name}.png`) });
-}
-
-/** The lines that can be seen. */
-async function screenText(page: Page): Promise<string> {
-  return await page.evaluate(() =>
-    [...document.querySelectorAll(".xterm-rows > div")].map((row) => (row.textContent ?? "").trimEnd()).join("\n")
-      .trimEnd() +
-    "\n"
-  );
-}
-
-/** Makes pages draw with the DOM, so that what they show can be read. */
-async function withoutWebgl(device: BrowserContext): Promise<BrowserContext> {
-  await device.addInitScript(() => {
-    const { getContext } = HTMLCanvasElement.prototype;
-    HTMLCanvasElement.prototype.getContext = function (this: HTMLCanvasElement, kind: string, ...rest: unknown[]) {
-      return kind.startsWith("webgl") ? null : Reflect.apply(getContext, this, [kind, ...rest]);
-    } as typeof getContext;
-  });
-  return device;
-}
-
-async function shows(page: Page, text: string | RegExp): Promise<void> {
-  let last = "";
-  await eventually(async () => {
-    last = await screenText(page);
-    return typeof text === "string" ? last.includes(text) : text.test(last);
-  }, `"${text}" on the screen`).catch((error) => {
-    throw new Error(`${error.message}; it shows:\n${last}`);
-  });
-}
-
-async function type(page: Page, text: string): Promise<void> {
-  await page.locator(".xterm-helper-textarea").focus();
-  await page.keyboard.insertText(text);
-  await page.keyboard.press("Enter");
-}
-
-async function openTerminal(site: Site, page: Page, runner: RunnerProcess): Promise<void> {
-  await page.goto(`${site.hub.url}/terminal/${runner.runnerId}`);
-  await page.locator(".xterm-screen").waitFor();
 }
 
 Deno.test("terminals in a browser", async (t) => {

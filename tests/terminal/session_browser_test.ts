@@ -1,17 +1,10 @@
 /** A session in a terminal, in a real browser: made in the dialog, used, left alone until it asks for a person, ended. */
 import assert from "node:assert/strict";
 import { join } from "node:path";
-import type { BrowserContext, Page } from "@/tests/browser/browser.ts";
 import { openSite } from "@/tests/browser/site.ts";
 import { eventually } from "@/tests/support/patience.ts";
 import { startRunner } from "@/tests/support/runner.ts";
-
-const images = join(import.meta.dirname!, "../../docs/images");
-const keepsImages = Deno.env.get("PERCH_SCREENSHOTS") === "1";
-
-async function picture(page: Page, name: string): Promise<void> {
-  if (keepsImages) await page.screenshot({ path: join(images, `terminal-${name}.png`) });
-}
+import { picture, shows, withoutWebgl } from "./page.ts";
 
 const script = `#!/bin/sh
 printf '\\033]2;Parrot\\007\\033[32mParrot\\033[0m repeats what you say (%s).\\n' "$1"
@@ -21,21 +14,6 @@ while read line; do
   printf '\\033[33m»\\033[0m %s\\n' "$line"
 done
 `;
-
-async function shows(page: Page, text: string): Promise<void> {
-  await page.locator(".xterm-rows").getByText(text).first().waitFor();
-}
-
-/** Makes pages draw with the DOM, so that what they show can be read. */
-async function withoutWebgl(device: BrowserContext): Promise<BrowserContext> {
-  await device.addInitScript(() => {
-    const { getContext } = HTMLCanvasElement.prototype;
-    HTMLCanvasElement.prototype.getContext = function (this: HTMLCanvasElement, kind: string, ...rest: unknown[]) {
-      return kind.startsWith("webgl") ? null : Reflect.apply(getContext, this, [kind, ...rest]);
-    } as typeof getContext;
-  });
-  return device;
-}
 
 Deno.test("a session in a terminal, in a browser", async (t) => {
   await using site = await openSite();

@@ -2,6 +2,7 @@
 import assert from "node:assert/strict";
 import { join } from "node:path";
 import type { SessionInfo } from "@/protocol/mod.ts";
+import type { TerminalInfo } from "@/protocol/terminal.ts";
 import { NOTICES } from "@/runner/agents/notice_budget.ts";
 import { type HubProcess, startHub } from "@/tests/support/hub.ts";
 import { isAlive, killPid } from "@/tests/support/child.ts";
@@ -101,6 +102,13 @@ Deno.test("any command as a session in a terminal", async (t) => {
     await using terminal = await lookAt(hub, runner, sessionId);
     await terminal.shows(/pid=\d+/);
     assert.doesNotMatch(terminal.text, /bye/);
+    const listed = async (): Promise<TerminalInfo[]> =>
+      (await hub.api("GET", `/api/terminals?runnerId=${runner.runnerId}`)).terminals;
+    await eventually(async () => (await listed())[0]?.title === "my agent", "its terminal in the list");
+    assert.deepEqual(
+      (await listed()).map((one) => [one.terminalId, one.sessionId, one.status.state]),
+      [[sessionId, sessionId, "running"]],
+    );
     await hub.api("POST", `/api/terminals/${sessionId}/restart`, { runnerId: runner.runnerId });
     await viewer.until(() => notices(viewer).includes("Restarted"), "the restart");
     await assert.rejects(

@@ -1,0 +1,43 @@
+/** One terminal in the strip of tabs. */
+import type { JSX } from "preact";
+import { type TerminalInfo, terminalName } from "@/protocol/terminal.ts";
+import { shortPath } from "@/client/format.ts";
+import { Icon } from "./icons.tsx";
+
+interface TerminalTabProps {
+  item: TerminalInfo;
+  /** Set by its program, as far as this page knows; "": none. */
+  title: string;
+  /** Another tab has the same name: the folder tells them apart. */
+  isAmbiguous: boolean;
+  isCurrent: boolean;
+  onChoose: () => void;
+  onClose: () => void;
+}
+
+export function TerminalTab(props: TerminalTabProps): JSX.Element {
+  const { item, title, isAmbiguous, isCurrent, onChoose, onClose } = props;
+  const name = terminalName({ ...item, title });
+  const needsYou = !isCurrent && item.attention !== null;
+  const hint = `${item.command.join(" ")}\n${shortPath(item.cwd)}${item.attention ? `\n${item.attention.text}` : ""}`;
+  return (
+    <span class={`terminal-tab ${isCurrent ? "is-current" : ""}`} role="presentation">
+      <button
+        type="button"
+        role="tab"
+        class="terminal-tab-name"
+        aria-selected={isCurrent}
+        title={hint}
+        onClick={onChoose}
+      >
+        {needsYou && <span class="attention-dot" aria-label="needs you" role="img" />}
+        {item.status.state === "exited" && <span class="quiet">exited ·</span>}
+        <span class="terminal-tab-text">{name}</span>
+        {isAmbiguous && <span class="quiet terminal-tab-folder">{item.cwd.split("/").at(-1) || "/"}</span>}
+      </button>
+      <button type="button" class="terminal-tab-close" aria-label={`Close ${name}`} tabIndex={-1} onClick={onClose}>
+        <Icon name="close" />
+      </button>
+    </span>
+  );
+}
