@@ -50,28 +50,36 @@ export function TunnelItem({ tunnel, session, onChange, onPreview }: TunnelItemP
           {tunnel.expiresAt !== null && <span>until {new Date(tunnel.expiresAt).toLocaleString()}</span>}
         </p>
       </div>
-      <div class="button-row">
-        {onPreview && (
-          <button
-            type="button"
-            class="button"
-            aria-label={`Preview ${tunnel.name}`}
-            onClick={() => onPreview(tunnel)}
-          >
-            Preview
-          </button>
+      {tunnel.address === null
+        ? (
+          <p class="quiet">
+            It has no address on this hub: without PERCH_TUNNEL_DOMAIN only the ports of a session have one.
+          </p>
+        )
+        : (
+          <div class="button-row">
+            {onPreview && (
+              <button
+                type="button"
+                class="button"
+                aria-label={`Preview ${tunnel.name}`}
+                onClick={() => onPreview(tunnel)}
+              >
+                Preview
+              </button>
+            )}
+            <a
+              class="button"
+              href={tabOf(tunnel)}
+              target="_blank"
+              rel="noreferrer"
+              aria-label={`Open ${tunnel.name} in a new tab`}
+            >
+              <Icon name="open" />Open
+            </a>
+            <CopyButton text={addressOf(tunnel)} label="Copy address" />
+          </div>
         )}
-        <a
-          class="button"
-          href={tabOf(tunnel)}
-          target="_blank"
-          rel="noreferrer"
-          aria-label={`Open ${tunnel.name} in a new tab`}
-        >
-          <Icon name="open" />Open
-        </a>
-        <CopyButton text={addressOf(tunnel)} label="Copy address" />
-      </div>
       <div class="tunnel-sections" role="group" aria-label={`More about ${tunnel.name}`}>
         {(Object.keys(sections) as Section[]).map((name) => (
           <button

@@ -86,7 +86,11 @@ export function readQuery<T extends z.core.$ZodType>(url: URL, schema: T): z.inf
 }
 
 /** A path parameter by its schema; what cannot be one is answered as unknown. */
-export function readParam<T extends z.core.$ZodType>(params: Record<string, string>, name: string, schema: T): z.infer<T> {
+export function readParam<T extends z.core.$ZodType>(
+  params: Record<string, string>,
+  name: string,
+  schema: T,
+): z.infer<T> {
   const parsed = z.safeParse(schema, params[name]);
   if (parsed.success) return parsed.data;
   throw new GatewayError("not_found", `there is no such ${name}`, name);

@@ -10,6 +10,9 @@ export interface TunnelPlace {
   port: string | null;
 }
 
+/** Below it tunnels are where they have no origin. */
+export const TUNNEL_PATH = "/api/tunnel/";
+
 /** What a request's Host says. `foreign`: below the tunnel domain, and yet no tunnel can be there. */
 export type HostVerdict = { kind: "hub" } | { kind: "tunnel"; tunnelId: string } | { kind: "foreign" };
 
@@ -47,13 +50,13 @@ export function tunnelOrigin(tunnelId: string, hubHost: string, place: TunnelPla
   return isLoopback ? `http://${tunnelId}.localhost${/:(\d{1,5})$/.exec(hubHost)?.[0] ?? ""}` : null;
 }
 
-/** What the Content-Security-Policy of the hub's pages lets them frame: tunnels and nothing else. */
+/** What the Content-Security-Policy of the hub's pages lets them frame: tunnels and nothing else, wherever they are. */
 export function frameSources(place: TunnelPlace, hubHost: string): string {
   const port = place.port ?? /:(\d{1,5})$/.exec(hubHost)?.[1] ?? "";
   if (place.domain !== null) return `${place.scheme}://*.${place.domain}${port === "" ? "" : `:${port}`}`;
-  return tunnelOrigin("", hubHost, place) === null
-    ? "'none'"
-    : `http://*.localhost${/:(\d{1,5})$/.exec(hubHost)?.[0] ?? ""}`;
+  if (tunnelOrigin("", hubHost, place) !== null) return `http://*.localhost${/:(\d{1,5})$/.exec(hubHost)?.[0] ?? ""}`;
+  // Without a scheme it is the page's own. A Host that could say more than a host's name gets nothing.
+  return /^[A-Za-z0-9.:[\]-]+$/.test(hubHost) ? `${hubHost}${TUNNEL_PATH}` : "'none'";
 }
 
 /** A request's target as it was sent: everything after the authority. */

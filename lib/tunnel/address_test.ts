@@ -31,7 +31,10 @@ Deno.test("address - origins and what may be framed", () => {
   assert.equal(tunnelOrigin(label, "192.0.2.1:7700", local), null);
   assert.equal(tunnelOrigin(label, "perch.example", domain), `https://${label}.tunnels.example`);
   assert.equal(frameSources(local, "127.0.0.1:7700"), "http://*.localhost:7700");
-  assert.equal(frameSources(local, "192.0.2.1"), "'none'");
+  assert.equal(frameSources(local, "192.0.2.1:7700"), "192.0.2.1:7700/api/tunnel/");
+  for (const host of ["a b", "a;script-src *", "a,b", "'self'", ""]) {
+    assert.equal(frameSources(local, host), "'none'", host);
+  }
   assert.equal(frameSources(domain, "perch.example"), "https://*.tunnels.example");
 });
 

@@ -15,6 +15,7 @@ import {
   isSameHost,
   rawAuthority,
   rawTarget,
+  TUNNEL_PATH,
   tunnelOfHost,
   tunnelOrigin,
   tunnelPath,
@@ -69,7 +70,7 @@ export class Tunnels {
     const host = req.headers.get("host") ?? "";
     const verdict = tunnelOfHost(host, this.place);
     const target = rawTarget(req.url);
-    const path = verdict.kind === "hub" && target.startsWith("/api/tunnel/") ? tunnelPath(target) : null;
+    const path = verdict.kind === "hub" && target.startsWith(TUNNEL_PATH) ? tunnelPath(target) : null;
     // A request line may name another host than Host does; then it cannot be told whose the request is.
     const named = tunnelOfHost(rawAuthority(req.url), this.place);
     if (verdict.kind === "hub" && named.kind === "hub" && path === null) return null;
