@@ -1,7 +1,10 @@
-/** `perch expose`, and the same by an agent. */
+/** `perch expose`, by a person and by an agent. */
 import assert from "node:assert/strict";
 import { join } from "node:path";
 import { root } from "../support/hub.ts";
+import { updateConfig } from "@/runner/config.ts";
+import { dataDir } from "@/runner/data_dir.ts";
+import { eventually } from "../support/patience.ts";
 import { localServer, startRig, TunnelClient } from "./support.ts";
 
 Deno.test("tunnel - perch expose: open, list, close, and what it says when it cannot", async () => {
@@ -59,4 +62,30 @@ Deno.test("tunnel - perch expose: open, list, close, and what it says when it ca
     assert.equal(failed.code, code, failed.err);
     assert.match(failed.err, words);
   }
+});
+
+Deno.test("tunnel - what an agent exposes belongs to its session", async () => {
+  await using rig = await startRig();
+  await using local = localServer(() => new Response("from the agent"));
+  const { hub, runner } = rig;
+  // As perch login leaves it; the runner's own key is kept from agents.
+  const { apiKey } = hub;
+  updateConfig(dataDir(runner.dir, {}).config, (config) => ({
+    ...config,
+    hubUrl: hub.url,
+    hubs: { [hub.url]: { apiKey } },
+  }));
+  const sessionId = await runner.startSession({
+    agentId: "terminal",
+    command: ["sh", "-c", `sh -c "$PERCH_EXPOSE ${local.port} --name agents --max-rate 3MB"; read line`],
+  });
+  const tunnel = await eventually(async () => {
+    const { tunnels } = await hub.api("GET", `/api/tunnels?sessionId=${sessionId}`);
+    return tunnels[0];
+  }, "the agent's tunnel");
+  assert.deepEqual([tunnel.name, tunnel.port, tunnel.bounds.bytesPerS], ["agents", local.port, 3_000_000]);
+  const client = new TunnelClient(hub, tunnel.tunnelId);
+  await client.enter();
+  await client.ready();
+  assert.equal((await client.ask("GET", "/")).text, "from the agent");
 });
