@@ -1,6 +1,9 @@
 /**
  * The blocks of a markdown text: what agents write of CommonMark and GitHub's tables and task lists. Pure, and linear in
  * the length of the text whatever it holds; what is inside a block is parsed when the block is shown.
+ *
+ * Our own, because what an agent prints is hostile: of the libraries small enough for a page, marked 18 takes 8 minutes for
+ * 200,000 characters of `_a*` and overflows the stack at 20,000 of `>`; micromark does the latter too, and takes 2 s where this takes 0.1.
  */
 export type Block = { raw: string } & BlockKind;
 type BlockKind =
