@@ -20,6 +20,8 @@ export type PeerHeader = z.infer<typeof PeerHeader>;
 /** Credit of a stream and bytes on their way between two isolates: a mailbox is no place for much. */
 const WINDOW_BYTES = 256 * 1024;
 const IN_FLIGHT_BYTES = 512 * 1024;
+/** Credit that each stream begins with, and always may have. There may be many more of them than on a runner's link. */
+const FIRST_BYTES = 8 * 1024;
 /** A link over a socket that says nothing for this long is pinged; after the silence of all sockets it is lost. */
 const PING_MS = linkLimits.silenceMs / 3;
 /** Streams that one isolate may have open to another. */
@@ -199,6 +201,7 @@ export class PeerLinks {
       transport,
       header: PeerHeader,
       streams: MAX_STREAMS,
+      firstBytes: FIRST_BYTES,
       schedule: (pump) => void setImmediate(pump),
       onFailed: (error) => onFailed(error.message),
       ...(isAccepting ? { onStream: (stream) => this.#options.onStream(stream) } : {}),

@@ -49,6 +49,40 @@ Deno.test("a reader that stands still stops its own writer at the window, and no
   assert.equal(await all, 3 * 1024 * 1024);
 });
 
+Deno.test("however many readers stand still, what lies unread has a bound, and one more stream gets on", async () => {
+  const [firstBytes, windowBytes, sharedBytes] = [1024, 64 * 1024, 512 * 1024];
+  const pair = new Pair({ firstBytes, windowBytes, sharedBytes });
+  const stalled = [];
+  for (let i = 0; i < 100; i++) {
+    const [near, far] = await pair.open(`${i}`);
+    near.write(kib(1024)).catch(() => {});
+    // It reads until its window is as large as it gets, and then no more.
+    let read = 0;
+    while (read < 4 * windowBytes) {
+      const piece = far.read();
+      await pair.settle();
+      read += (await piece)!.length;
+    }
+    stalled.push({ id: near.id, read, far });
+  }
+  await pair.settle();
+  const unread = stalled.reduce((sum, { id, read }) => sum + pair.down.dataBytes.get(id)! - read, 0);
+  assert.ok(unread <= sharedBytes + stalled.length * firstBytes, `${unread} bytes are unread`);
+  assert.ok(unread > sharedBytes / 2, `${unread} bytes are unread`);
+  assert.ok(pair.runner.stats.sharedBytes <= sharedBytes);
+  assert.ok(pair.runner.stats.squeezedGrants > 0);
+  const [near, far] = await pair.open("one more");
+  near.write(kib(256));
+  near.end();
+  const got = readAll(far);
+  await pair.settle();
+  assert.equal(await got, 256 * 1024);
+  // What they held is there for others once they are gone.
+  for (const { far } of stalled) far.reset("cancelled");
+  await pair.settle();
+  assert.equal(pair.runner.stats.sharedBytes, 0);
+});
+
 Deno.test("streams take turns of at most one DATA frame each, and a small one waits for one round", async () => {
   const pair = new Pair({ firstBytes: linkLimits.windowBytes });
   const streams = await Promise.all(["a", "b", "c"].map((name) => pair.open(name)));
