@@ -34,7 +34,6 @@ export async function enter(req: Request, live: LiveTunnel, base: string, option
   const text = await readShort(req);
   const parsed = text === null ? null : Entry.safeParse(parsedJson(text));
   if (!parsed?.success) return refusal(400, "a ticket or a share link is missing; open the tunnel from Perch again");
-  if (!live.mayAttempt()) return refusal(429, "too many attempts; wait a minute");
   const grant = "ticket" in parsed.data
     ? await byTicket(live, parsed.data.ticket, options)
     : await byShare(live, parsed.data.share, parsed.data.password, options);
@@ -47,29 +46,38 @@ export async function enter(req: Request, live: LiveTunnel, base: string, option
 }
 
 async function byTicket(
-  { row }: LiveTunnel,
+  live: LiveTunnel,
   ticket: string,
   { store, isValid }: EntryOptions,
 ): Promise<GrantRow | Response> {
-  const taken = await store.takeTicket(row.tunnelId, ticket);
+  const taken = await store.takeTicket(live.row.tunnelId, ticket);
   if (taken === null || !await isValid(taken.credential)) {
-    return refusal(403, "this ticket was used already or is too old; open the tunnel from Perch again");
+    return live.mayAttempt(null)
+      ? refusal(403, "this ticket was used already or is too old; open the tunnel from Perch again")
+      : tooMany();
   }
   const { credential } = taken;
   return { credential, shareId: null, who: "owner", expiresAt: Date.now() + tunnelLimits.grantMs };
 }
 
+/** Only what fails counts as a guess: whoever has a ticket or a link is not locked out by those who guess. */
 async function byShare(
-  { row }: LiveTunnel,
+  live: LiveTunnel,
   secret: string,
   password: string | undefined,
   { store }: EntryOptions,
 ): Promise<GrantRow | Response> {
-  const share = await store.shareOf(row.tunnelId, secret);
-  if (share === null) return refusal(403, "this link is not valid, or not any more");
+  const share = await store.shareOf(live.row.tunnelId, secret);
+  if (share === null) {
+    return live.mayAttempt(null) ? refusal(403, "this link is not valid, or not any more") : tooMany();
+  }
   if (share.passwordHash !== null) {
     if (password === undefined) return refusal(401, "this link needs its password", true);
-    if (!await isPassword(password, share.passwordHash)) return refusal(401, "the password is wrong", true);
+    if (!live.mayAttempt(share.shareId)) return tooMany();
+    if (!await isPassword(password, share.passwordHash)) {
+      live.refused("POST", ENTER_PATH, share.name, 401);
+      return refusal(401, "the password is wrong", true);
+    }
   }
   const expiresAt = Math.min(share.expiresAt, Date.now() + tunnelLimits.grantMs);
   return { credential: null, shareId: share.shareId, who: share.name || "share link", expiresAt };
@@ -117,6 +125,10 @@ function parsedJson(text: string): unknown {
   } catch {
     return null;
   }
+}
+
+function tooMany(): Response {
+  return refusal(429, "too many attempts; wait a minute");
 }
 
 function refusal(status: number, message: string, needsPassword = false): Response {

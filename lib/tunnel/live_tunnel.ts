@@ -18,7 +18,7 @@ export interface TunnelTopicMessage {
 
 /** Admissions that are remembered; beyond it they are read from KV again. */
 const GRANTS_REMEMBERED = 1_000;
-/** Attempts at secrets and passwords of one tunnel on one isolate: at once, and won back each second. */
+/** Guesses of one secret on one isolate: at once, and won back each second. */
 const ATTEMPTS = { burst: 20, perSecond: 0.2 } as const;
 
 /** One request or socket under way. */
@@ -45,7 +45,8 @@ export class LiveTunnel {
   readonly #subscriptions: { ready: Promise<void>; [Symbol.dispose](): void }[] = [];
   readonly #grants = new Map<string, GrantRow>();
   readonly #passing = new ChurnTable<Passing>();
-  readonly #attempts = new Budget(ATTEMPTS.burst, ATTEMPTS.perSecond, performance.now());
+  /** Guesses that may be made of each link's password, by its id, and of tickets and links (null). */
+  readonly #attempts = new Map<string | null, Budget>();
   readonly #log: AccessLog;
   #pacer: Pacer | null = null;
   #row: TunnelRow;
@@ -120,6 +121,9 @@ export class LiveTunnel {
     this.#applyBounds();
     const shareIds = new Set((await store.shares(this.#tunnelId)).map(({ shareId }) => shareId));
     this.#forget((grant) => grant.shareId !== null && !shareIds.has(grant.shareId));
+    for (const shareId of this.#attempts.keys()) {
+      if (shareId !== null && !shareIds.has(shareId)) this.#attempts.delete(shareId);
+    }
     const credentials = new Map<string, Principal["credential"]>();
     for (const { credential } of [...this.#grants.values(), ...this.#passing.values().map(({ grant }) => grant)]) {
       if (credential !== null) credentials.set(`${credential.kind} ${credential.id}`, credential);
@@ -166,9 +170,20 @@ export class LiveTunnel {
     return grant;
   }
 
-  /** Whether another secret or password may be tried now. */
-  mayAttempt(): boolean {
-    return this.#attempts.take(1, performance.now()) === 0;
+  /** Whether another guess may be made now: of a link's password, or (null) of tickets and links. */
+  mayAttempt(shareId: string | null): boolean {
+    const nowMs = performance.now();
+    let budget = this.#attempts.get(shareId);
+    if (budget === undefined) {
+      this.#attempts.set(shareId, budget = new Budget(ATTEMPTS.burst, ATTEMPTS.perSecond, nowMs));
+    }
+    return budget.take(1, nowMs) === 0;
+  }
+
+  /** Writes down who was not let in. */
+  refused(method: string, target: string, who: string, status: number): void {
+    const nowMs = this.#usedMs = performance.now();
+    this.#log.end(this.#log.begin(method, target, who, nowMs), status, nowMs);
   }
 
   /** Lets one request or socket pass. `busy`: as many as may are under way. `over`: it was closed meanwhile. */

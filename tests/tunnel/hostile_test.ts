@@ -197,6 +197,23 @@ Deno.test("tunnel - hostile", async (t) => {
     const statuses = new Set<number>();
     for (let i = 0; i < 40; i++) statuses.add((await foreign.post({ ticket: "x".repeat(43) })).status);
     assert.ok(statuses.has(429), [...statuses].join());
+    // Nobody is locked out by somebody else's guesses, and the log tells of them.
+    const linkWithPassword = async (name: string) => {
+      const { url } = await hub.api("POST", `/api/tunnels/${other.tunnelId}/shares`, { name, password: "open" });
+      return new URL(url).hash.slice("#share=".length);
+    };
+    const [guessed, fine] = [await linkWithPassword("guessed"), await linkWithPassword("fine")];
+    const guesses: number[] = [];
+    while (guesses.at(-1) !== 429 && guesses.length < 100) {
+      guesses.push((await foreign.post({ share: guessed, password: "wrong" })).status);
+    }
+    assert.equal((await foreign.post({ share: guessed, password: "open" })).status, 429);
+    assert.equal((await foreign.post({ share: fine, password: "open" })).status, 204);
+    assert.equal((await foreign.post({ ticket: await other.ticket() })).status, 204);
+    const { entries } = await hub.api("GET", `/api/tunnels/${other.tunnelId}/log`);
+    const wrong = entries.filter((entry: { who: string; status: number }) => entry.who === "guessed");
+    assert.equal(wrong.length, guesses.length - 1);
+    assert.ok(wrong.length >= 20 && wrong.every(({ status }: { status: number }) => status === 401));
   });
 
   await t.step("another user's tunnel is not there", async () => {
