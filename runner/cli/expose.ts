@@ -110,8 +110,10 @@ async function close(hub: Hub, runnerId: string, port: number): Promise<number> 
 
 /** Where its owner goes in: the hub leads on to the tunnel itself. */
 function addressOf(hub: Hub, tunnel: TunnelInfo): string {
-  if (tunnel.address?.form === "path") return hub.url + tunnel.address.url;
-  return `${hub.url}/tunnel/${tunnel.tunnelId}`;
+  if (tunnel.address === null) {
+    return "It has no address on this hub: without PERCH_TUNNEL_DOMAIN only the ports of a session have one (--session ID).";
+  }
+  return hub.url + (tunnel.address.form === "path" ? tunnel.address.url : `/tunnel/${tunnel.tunnelId}`);
 }
 
 async function ask(hub: Hub, method: string, path: string, body?: unknown): Promise<unknown> {
