@@ -22,10 +22,10 @@ const CLIPBOARD_KEY = "perch:terminal-clipboard";
 const STYLES = ["/xterm.css", "/terminal.css"];
 
 const theme: ITheme = {
-  background: "#0f1311",
+  background: "#101412",
   foreground: "#e6eae5",
   cursor: "#6cc49c",
-  cursorAccent: "#0f1311",
+  cursorAccent: "#101412",
   selectionBackground: "#2f5a48",
   black: "#1d2420",
   red: "#f58e85",

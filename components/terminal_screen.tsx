@@ -87,7 +87,7 @@ export function TerminalScreen(props: TerminalScreenProps): JSX.Element {
         )}
       </div>
       {shown && <TerminalState view={shown} onRestart={props.onRestart} onClose={props.onClose} />}
-      {notice.value && <p class="terminal-note" role="status">{notice.value}</p>}
+      {notice.value && <p class="terminal-note is-over" role="status">{notice.value}</p>}
       {shown && <TerminalKeys view={shown} onPaste={paste} />}
       {isPasting.value && (
         <PasteByHand

@@ -22,7 +22,7 @@ export function TerminalState({ view, onRestart, onClose }: TerminalStateProps):
       disposed: "",
     }[connection.reason];
     return (
-      <div class="terminal-note is-problem" role="alert">
+      <div class="terminal-note is-over is-problem" role="alert">
         <p>{words}</p>
         <button type="button" class="button is-small" onClick={onClose}>Close</button>
       </div>
@@ -31,7 +31,7 @@ export function TerminalState({ view, onRestart, onClose }: TerminalStateProps):
   if (connection.kind !== "live" || size === null) {
     const why = view.error.value;
     return (
-      <p class="terminal-note" role="status">
+      <p class="terminal-note is-over" role="status">
         {why
           ? `${sentence(why)} Trying again…`
           : size === null
@@ -51,7 +51,7 @@ export function TerminalState({ view, onRestart, onClose }: TerminalStateProps):
       </div>
     );
   }
-  if (!connection.isAnswering) return <p class="terminal-note" role="status">The hub does not answer…</p>;
+  if (!connection.isAnswering) return <p class="terminal-note is-over" role="status">The hub does not answer…</p>;
   if (!size.isOwner) {
     return (
       <p class="terminal-note is-quiet">

@@ -22,7 +22,7 @@ const CALM_MS = 15;
 // deno-lint-ignore no-control-regex -- these are what is removed
 const UNSAFE_TEXT = /[\u0000-\u001f\u007f-\u009f\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff]/g;
 /** Answers to questions about colours: of the terminal that viewers see. */
-const colors: Readonly<Record<number, string>> = { 10: "rgb:e6e6/eaea/e5e5", 11: "rgb:0f0f/1313/1111" };
+const colors: Readonly<Record<number, string>> = { 10: "rgb:e6e6/eaea/e5e5", 11: "rgb:1010/1414/1212" };
 /** Private modes that xterm does not tell. 25: cursor shown; the others: how the mouse is reported. */
 const SHOW_CURSOR = 25;
 const mouseEncodings: ReadonlySet<number> = new Set([1005, 1006, 1015, 1016]);

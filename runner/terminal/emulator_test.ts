@@ -142,7 +142,7 @@ Deno.test("questions of the program are answered once; titles, bells and notific
     ),
   );
   await emulator.idle();
-  assert.deepEqual(replies, ["\x1b[1;3R", "\x1b[?1;2c", "\x1b]11;rgb:0f0f/1313/1111\x1b\\"]);
+  assert.deepEqual(replies, ["\x1b[1;3R", "\x1b[?1;2c", "\x1b]11;rgb:1010/1414/1212\x1b\\"]);
   assert.deepEqual(told, ["title a  title", "bell", "notice done", "notice Agent: needs you"]);
   emulator.dispose();
 });

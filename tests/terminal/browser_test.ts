@@ -16,7 +16,8 @@ Deno.test("terminals in a browser", async (t) => {
   const bashrc = join(await Deno.makeTempDir(), "home");
   await Deno.mkdir(bashrc);
   await using runner = await startRunner(site.hub, { env: { SHELL: "/bin/sh", PS1: "$ ", ENV: "", HOME: bashrc } });
-  await Deno.writeTextFile(join(runner.work, "hello.ts"), 'export const greeting = "你好, 🙂";\n'.repeat(30));
+  const source = await Deno.readTextFile(join(import.meta.dirname!, "terminal_client.ts"));
+  await Deno.writeTextFile(join(runner.work, "hello.ts"), `export const greeting = "你好, 🙂";\n${source}`);
   const desktop = await withoutWebgl(await site.device("desktop"));
   const page = await site.page(desktop);
 
@@ -26,11 +27,14 @@ Deno.test("terminals in a browser", async (t) => {
     await type(page, "printf '\\033[32mgreen\\033[0m 漢字 🙂\\n'; pwd; stty size");
     await shows(page, "green 漢字 🙂");
     await shows(page, await Deno.realPath(runner.work));
+    await type(page, "clear; ls -la --color=always / | head -30");
+    await shows(page, "usr");
     await picture(page, "shell");
   });
 
   await t.step("it follows the window's size", async () => {
     const sizeOf = async () => /(\d+ \d+)\s*\n\S*\$\s*$/.exec((await screenText(page)).trimEnd())?.[1];
+    await type(page, "clear; stty size");
     const before = await eventually(sizeOf, "a size");
     await page.setViewportSize({ width: 900, height: 600 });
     await eventually(async () => {
@@ -83,6 +87,7 @@ Deno.test("terminals in a browser", async (t) => {
     await Deno.writeTextFile(path, line.repeat(Math.ceil(100e6 / line.length)) + "the very last line\n");
     await type(page, "cat big.txt");
     await shows(page, "the very last line");
+    await picture(page, "cat");
     await Deno.remove(path);
   });
 
@@ -164,6 +169,23 @@ Deno.test("terminals in a browser", async (t) => {
     await picture(page, "exited");
     await page.getByRole("button", { name: "Restart" }).first().click();
     await page.getByText("The program exited").waitFor({ state: "detached" });
+    await shows(page, "$");
+  });
+
+  await t.step("a second tab: a shell in a folder of the menu, or a program of one's own", async () => {
+    await page.getByLabel("Where to open a new terminal").click();
+    await picture(page, "new-menu");
+    await page.getByRole("button", { name: "Other folder or program…" }).first().click();
+    const dialog = page.getByRole("dialog", { name: "New terminal" });
+    await dialog.getByLabel("Program").fill("cat -v");
+    await picture(page, "new");
+    await dialog.getByRole("button", { name: "Open" }).click();
+    await dialog.waitFor({ state: "detached" });
+    await page.getByRole("tab").nth(1).waitFor();
+    await type(page, "to the program");
+    await shows(page, "to the program\nto the program");
+    await page.getByRole("button", { name: /^Close / }).last().click();
+    await page.getByRole("tab").nth(1).waitFor({ state: "detached" });
     await shows(page, "$");
   });
 

@@ -5,6 +5,7 @@ import { closeCodes } from "@/protocol/mod.ts";
 import type { TerminalInfo } from "@/protocol/terminal.ts";
 import { type HubProcess, startHub } from "@/tests/support/hub.ts";
 import { eventually } from "@/tests/support/patience.ts";
+import { MemoryWatch } from "@/tests/support/memory.ts";
 import { type RunnerProcess, startRunner } from "@/tests/support/runner.ts";
 import { makeTerminal, TerminalClient } from "./terminal_client.ts";
 
@@ -104,8 +105,10 @@ Deno.test("terminals through hub and runner", async (t) => {
     const { terminalId } = await makeTerminal(hub, runner, { command: shell });
     await using stuck = await TerminalClient.open(hub, runner.runnerId, terminalId, { isStuck: true });
     await using client = await TerminalClient.open(hub, runner.runnerId, terminalId);
+    using memory = await MemoryWatch.of(await runner.daemonPid());
     client.type("cat big.txt\r");
     await client.shows("the very last line");
+    assert.ok(memory.grownBytes() <= 64e6, `a process of the runner grew by ${memory.grownBytes()} bytes`);
     // What a viewer gets that never says it has shown anything.
     assert.ok(stuck.outputBytes <= 1.2e6, `${stuck.outputBytes}`);
     // It wakes up, and sees what everybody sees.
