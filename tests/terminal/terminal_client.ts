@@ -12,7 +12,7 @@ import {
 } from "@/protocol/terminal.ts";
 import { encodeCount, encodeJson, encodeMessage, MessageDecoder, readJson } from "@/protocol/terminal_codec.ts";
 import type { HubClient } from "@/tests/support/hub.ts";
-import { Changes } from "@/tests/support/patience.ts";
+import { Changes, PATIENCE_MS } from "@/tests/support/patience.ts";
 import { bearer, openSocket } from "@/tests/support/socket.ts";
 import type { RunnerProcess } from "@/tests/support/runner.ts";
 
@@ -82,6 +82,18 @@ export class TerminalClient implements AsyncDisposable {
     throw new Error(`no screen: ${JSON.stringify(client.errors)}, closed with ${client.closeCode}`);
   }
 
+  /** As open, where either may be: `closeCode` tells. */
+  static async refusedOrOpen(
+    hub: HubClient,
+    runnerId: string,
+    terminalId: string,
+    timeoutMs = PATIENCE_MS,
+  ): Promise<TerminalClient> {
+    const client = new TerminalClient(hub, runnerId, terminalId, {});
+    await client.until(() => client.screens.length > 0 || client.closeCode !== null, "a screen or an end", timeoutMs);
+    return client;
+  }
+
   /** As open, for a terminal that is refused: resolves when the socket is closed. */
   static async refused(
     hub: HubClient,
@@ -123,8 +135,8 @@ export class TerminalClient implements AsyncDisposable {
   }
 
   /** Waits until something holds; it is looked at again after whatever comes. */
-  async until(condition: () => boolean, what: string): Promise<void> {
-    await this.#changes.until(condition, what).catch((error) => {
+  async until(condition: () => boolean, what: string, timeoutMs = PATIENCE_MS): Promise<void> {
+    await this.#changes.until(condition, what, timeoutMs).catch((error) => {
       const { errors, closeCode, text } = this;
       throw new Error(
         `${error.message}; errors ${JSON.stringify(errors)}, closed ${closeCode}, screen:\n${text.slice(-1_000)}`,

@@ -1,5 +1,5 @@
 /** A client that opens WebSockets through a tunnel. */
-import { within } from "../support/patience.ts";
+import { PATIENCE_MS, within } from "../support/patience.ts";
 import { closeQuietly } from "../support/pipe.ts";
 import type { TunnelClient } from "./support.ts";
 
@@ -32,7 +32,7 @@ function door(tunnel: TunnelClient): number {
 export interface TunnelSocket {
   socket: WebSocket;
   /** The next message. */
-  next(): Promise<string | Uint8Array>;
+  next(timeoutMs?: number): Promise<string | Uint8Array>;
   closed: Promise<CloseEvent>;
 }
 
@@ -65,11 +65,11 @@ export async function openTunnelSocket(
     "the socket's opening",
   );
   socket.onerror = null;
-  const next = () => {
+  const next = (timeoutMs = PATIENCE_MS) => {
     const message = arrived.shift();
     return message !== undefined
       ? Promise.resolve(message)
-      : within(new Promise<string | Uint8Array>((resolve) => waiting.push(resolve)), "a message");
+      : within(new Promise<string | Uint8Array>((resolve) => waiting.push(resolve)), "a message", timeoutMs);
   };
   return { socket, closed, next };
 }
