@@ -48,6 +48,7 @@ export async function forwardHttp({ req, row, target, passage, passing, links }:
   }
   const abort = () => stream.reset("cancelled");
   passing.cut.whenMade(abort);
+  if (req.signal.aborted) abort();
   req.signal.addEventListener("abort", abort, { once: true });
   const upload = sendBody(req, stream, passing);
   let first: { head: AnswerHead; rest: Uint8Array };

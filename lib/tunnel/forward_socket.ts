@@ -12,6 +12,10 @@ const BUFFERED_BYTES = 1024 * 1024;
 const DRAIN_LOOK_MS = 4;
 /** The runtime pings a silent client, so that one that is gone is noticed. */
 const IDLE_S = 30;
+/** The runtime tells nothing of a client that leaves while it is being upgraded: one that is not there by then has left. */
+const OPEN_MS = 10_000;
+/** How long the local server may take to answer that the client closed. */
+const CLOSE_MS = 10_000;
 
 /** Connects to the local server, and only when that has agreed upgrades the client. Never rejects. */
 export async function forwardSocket({ req, row, target, passage, passing, links }: Forwarding): Promise<Response> {
@@ -41,6 +45,9 @@ export async function forwardSocket({ req, row, target, passage, passing, links 
   }
   const cut = () => stream.reset("cancelled", "the tunnel was closed");
   passing.cut.whenMade(cut);
+  const leave = () => stream.reset("cancelled", "the client left");
+  if (req.signal.aborted) leave();
+  req.signal.addEventListener("abort", leave, { once: true });
   try {
     const { head, rest } = await readHead(stream);
     if (head.status !== 101) {
@@ -68,39 +75,15 @@ export async function forwardSocket({ req, row, target, passage, passing, links 
 
 async function join(socket: WebSocket, stream: LinkStream, rest: Uint8Array, passing: Passing): Promise<void> {
   const open = new Promise<void>((resolve) => socket.onopen = () => resolve());
-  const gone = new Promise<void>((resolve) => {
-    /** Bytes on their way to the runner. */
-    let backlog = 0;
-    let sending: Promise<void> = Promise.resolve();
-    const send = (bytes: Uint8Array) => {
-      backlog += bytes.byteLength;
-      const paced = passing.pace(bytes.byteLength);
-      sending = sending.then(async () => {
-        if (paced !== null) await paced;
-        await stream.write(bytes);
-        backlog -= bytes.byteLength;
-      });
-      // Told by the other direction, which reads the reset.
-      sending.catch(() => {});
-      if (backlog <= tunnelLimits.socketBacklogBytes) return;
-      stream.reset("cancelled", "the client sends faster than the local server reads");
-      closeSocket(socket, 4008, `more than ${tunnelLimits.socketBacklogBytes} bytes wait for the local server`);
-    };
-    socket.onmessage = ({ data }: MessageEvent<string | ArrayBuffer>) => {
-      if (typeof data === "string") send(encodeSocketMessage({ kind: "text", text: data }));
-      else if (data.byteLength <= tunnelLimits.messageBytes) {
-        send(encodeSocketMessage({ kind: "binary", bytes: new Uint8Array(data) }));
-      } else closeSocket(socket, 4009, `a message is over ${tunnelLimits.messageBytes} bytes`);
-    };
-    // It is followed by the event "close".
-    socket.onerror = (event) => event.preventDefault();
-    socket.onclose = ({ code, reason }) => {
-      send(encodeSocketMessage({ kind: "close", code, reason }));
-      sending.then(() => stream.end(), () => {});
-      resolve();
-    };
-  });
+  const { promise: gone, resolve: leave } = Promise.withResolvers<void>();
+  takeFromClient(socket, stream, passing, leave);
+  const openTimer = setTimeout(() => {
+    stream.reset("cancelled", "the client left");
+    leave();
+  }, OPEN_MS);
   await Promise.race([open, gone]);
+  clearTimeout(openTimer);
+  void gone.then(() => resetLater(stream));
   try {
     await toClient(socket, stream, rest, passing);
   } catch (error) {
@@ -110,6 +93,47 @@ async function join(socket: WebSocket, stream: LinkStream, rest: Uint8Array, pas
   }
   await gone;
   passing.done(101);
+}
+
+/** Gives a stream up whose other end does not end it in time. */
+function resetLater(stream: LinkStream): void {
+  const reset = () => stream.reset("cancelled", "the local server did not answer the client's close");
+  const timer = setTimeout(reset, CLOSE_MS);
+  void stream.closed.then(() => clearTimeout(timer));
+}
+
+/** Sends what the client says to the runner, its close last; then calls `onGone`. */
+function takeFromClient(socket: WebSocket, stream: LinkStream, passing: Passing, onGone: () => void): void {
+  /** Bytes on their way to the runner. */
+  let backlog = 0;
+  let sending: Promise<void> = Promise.resolve();
+  const send = (bytes: Uint8Array) => {
+    backlog += bytes.byteLength;
+    const paced = passing.pace(bytes.byteLength);
+    sending = sending.then(async () => {
+      if (paced !== null) await paced;
+      await stream.write(bytes);
+      backlog -= bytes.byteLength;
+    });
+    // Told by the other direction, which reads the reset.
+    sending.catch(() => {});
+    if (backlog <= tunnelLimits.socketBacklogBytes) return;
+    stream.reset("cancelled", "the client sends faster than the local server reads");
+    closeSocket(socket, 4008, `more than ${tunnelLimits.socketBacklogBytes} bytes wait for the local server`);
+  };
+  socket.onmessage = ({ data }: MessageEvent<string | ArrayBuffer>) => {
+    if (typeof data === "string") send(encodeSocketMessage({ kind: "text", text: data }));
+    else if (data.byteLength <= tunnelLimits.messageBytes) {
+      send(encodeSocketMessage({ kind: "binary", bytes: new Uint8Array(data) }));
+    } else closeSocket(socket, 4009, `a message is over ${tunnelLimits.messageBytes} bytes`);
+  };
+  // It is followed by the event "close".
+  socket.onerror = (event) => event.preventDefault();
+  socket.onclose = ({ code, reason }) => {
+    send(encodeSocketMessage({ kind: "close", code, reason }));
+    sending.then(() => stream.end(), () => {});
+    onGone();
+  };
 }
 
 async function toClient(socket: WebSocket, stream: LinkStream, rest: Uint8Array, passing: Passing): Promise<void> {

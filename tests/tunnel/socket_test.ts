@@ -1,6 +1,6 @@
 /** WebSockets through a tunnel. */
 import assert from "node:assert/strict";
-import { within } from "../support/patience.ts";
+import { eventually, within } from "../support/patience.ts";
 import { openTunnelSocket as open } from "./socket_client.ts";
 import { localServer, startRig } from "./support.ts";
 
@@ -84,6 +84,44 @@ Deno.test("tunnel - WebSockets", async (t) => {
     await assert.rejects(open(tunnel, "/ws", [], { origin: rig.hub.url }));
     await assert.rejects(open(tunnel, "/ws", [], { origin: "null" }));
     await assert.rejects(open(tunnel, "/ws", [], { cookie: "perch_tunnel=x" }));
+  });
+
+  await t.step("clients that leave while their socket is being opened leave nothing behind", async () => {
+    const clients = 10;
+    const asked = Promise.withResolvers<void>();
+    const released = Promise.withResolvers<void>();
+    let waiting = 0;
+    await using slow = localServer(async (req) => {
+      if (!req.headers.has("upgrade")) return new Response("here");
+      if (++waiting === clients) asked.resolve();
+      await released.promise;
+      // The runner has left, too.
+      return new Response(null, { status: 400 });
+    });
+    const other = await rig.expose(slow.port, { bounds: { connections: clients } });
+    const head = [
+      "GET / HTTP/1.1",
+      `Host: ${other.host}`,
+      `Cookie: ${other.cookie}`,
+      "Connection: Upgrade",
+      "Upgrade: websocket",
+      "Sec-WebSocket-Version: 13",
+      "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==",
+    ].join("\r\n") + "\r\n\r\n";
+    const connections = await Promise.all(Array.from({ length: clients }, async () => {
+      const connection = await Deno.connect({ hostname: "127.0.0.1", port: rig.hub.port });
+      await connection.write(new TextEncoder().encode(head));
+      return connection;
+    }));
+    try {
+      await within(asked.promise, "the sockets at the local server");
+      assert.equal((await other.ask("GET", "/")).status, 503, "all places are taken");
+      for (const connection of connections) connection.close();
+      await eventually(async () => (await other.ask("GET", "/")).status === 200, "a free place");
+    } finally {
+      released.resolve();
+    }
+    await eventually(async () => await rig.hub.metric("perch_link_streams") === 0, "no stream on the link");
   });
 
   await t.step("closing the tunnel closes its sockets", async () => {
