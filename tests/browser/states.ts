@@ -65,6 +65,8 @@ export class Sessions implements AsyncDisposable {
     readonly runner: RunnerProcess,
     /** A page that a port of the busy session leads to. */
     readonly local: { port: number } & AsyncDisposable,
+    /** A link to it, with a password. */
+    readonly link: string,
   ) {}
 
   static async start(site: Site, runner: RunnerProcess): Promise<Sessions> {
@@ -95,8 +97,11 @@ export class Sessions implements AsyncDisposable {
       name: "Pond",
       bounds: { connections: 20, bytesPerS: 2_000_000 },
     });
-    await site.hub.api("POST", `/api/tunnels/${tunnel.tunnelId}/shares`, { name: "Bob", password: "reed" });
-    return new Sessions(busy, [working, ended, empty], runner, local);
+    const { url } = await site.hub.api("POST", `/api/tunnels/${tunnel.tunnelId}/shares`, {
+      name: "Bob",
+      password: "reed",
+    });
+    return new Sessions(busy, [working, ended, empty], runner, local, url);
   }
 
   states(site: Site, device: BrowserContext): PageState[] {
@@ -160,7 +165,7 @@ export class Sessions implements AsyncDisposable {
           await page.getByText("A port is a number").waitFor();
         },
       },
-      ...tunnelStates(openSession, `${hub.url}/runner/${this.runner.runnerId}`),
+      ...tunnelStates(openSession, `${hub.url}/runner/${this.runner.runnerId}`, this.link),
       {
         name: "session, offline",
         open: async (page) => {
@@ -229,7 +234,11 @@ export class Sessions implements AsyncDisposable {
 }
 
 /** What there is to see of a session's ports, and on a runner's page. */
-function tunnelStates(openSession: (page: Page) => Promise<void>, runnerUrl: string): PageState[] {
+function tunnelStates(
+  openSession: (page: Page) => Promise<void>,
+  runnerUrl: string,
+  link: string,
+): PageState[] {
   const openPorts = async (page: Page) => {
     await openSession(page);
     await page.getByRole("button", { name: "1 exposed port" }).click();
@@ -272,6 +281,23 @@ function tunnelStates(openSession: (page: Page) => Promise<void>, runnerUrl: str
         await page.getByRole("button", { name: "Expose a port" }).click();
         await page.getByText("More options").click();
         await page.getByLabel("Host").waitFor();
+      },
+    },
+    {
+      name: "share link, its password is wrong",
+      open: async (page) => {
+        await page.goto(link);
+        await page.getByLabel("Password of this link").fill("lily");
+        await page.getByRole("button", { name: "Open" }).click();
+        await page.getByText("the password is wrong").waitFor();
+      },
+    },
+    {
+      name: "tunnel, not admitted",
+      open: async (page) => {
+        await page.context().clearCookies({ domain: new URL(link).hostname });
+        await page.goto(new URL("/", link).href);
+        await page.getByText("Go in as its owner").waitFor();
       },
     },
     {
