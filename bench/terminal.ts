@@ -10,12 +10,15 @@ import { terminalLimits, terminalTypes } from "@/protocol/terminal.ts";
 import { encodeCount, encodeJson, encodeMessage, MessageDecoder } from "@/protocol/terminal_codec.ts";
 import { type HubProcess, startHub } from "../tests/support/hub.ts";
 import { within } from "../tests/support/patience.ts";
+import { residentBytes } from "../tests/support/memory.ts";
 import { type RunnerProcess, startRunner } from "../tests/support/runner.ts";
 import { bearer, openSocket } from "../tests/support/socket.ts";
 import { compared, median, percentile, type Result, result } from "./report.ts";
 
 const FLOOD_BYTES = 100e6;
-const LINE = `${"0123456789".repeat(7)}\n`;
+/** Of every line of the flood, its number included. */
+const LINE_BYTES = 71;
+const NUMBER_DIGITS = 8;
 const MB = 1e6;
 
 /** Bytes to a program and back. */
@@ -33,9 +36,11 @@ export async function terminal({ isQuick }: { isQuick: boolean }): Promise<Resul
   await using hub = await startHub();
   await using runner = await startRunner(hub);
   const flood = join(runner.work, "flood.txt");
-  await Deno.writeTextFile(flood, LINE.repeat(Math.ceil(FLOOD_BYTES / LINE.length)));
+  const lineCount = Math.ceil(FLOOD_BYTES / LINE_BYTES);
+  await Deno.writeTextFile(flood, floodText(lineCount));
   const size = (await Deno.stat(flood)).size;
   const results: Result[] = [];
+  const idle = await memories(hub, runner);
 
   const direct = await openDirect(["cat"]);
   const through = await openTerminal(hub, runner, ["cat"]);
@@ -59,27 +64,44 @@ export async function terminal({ isQuick }: { isQuick: boolean }): Promise<Resul
   const hubFlood = await openTerminal(hub, runner, command);
   const bare: number[] = [];
   const ours: number[] = [];
+  const delivered: number[] = [];
   for (let run = 0; run < runs; run++) {
     bare.push(await floodRate(bareFlood, size));
-    ours.push(await floodRate(hubFlood, size));
-    console.error(`  flood: ${Math.round(ours.at(-1)! / MB)} MB/s, pty alone ${Math.round(bare.at(-1)! / MB)} MB/s`);
+    const received: Uint8Array[] = [];
+    ours.push(await floodRate(hubFlood, size, received));
+    delivered.push(seenLines(received) / lineCount);
+    const rates = `${Math.round(ours.at(-1)! / MB)} MB/s, pty alone ${Math.round(bare.at(-1)! / MB)} MB/s`;
+    console.error(`  flood: ${rates}; ${Math.round(delivered.at(-1)! * 100)} % of its lines reached the viewer`);
   }
   bareFlood.close();
   await hubFlood.close();
   results.push(compared("terminal.bytes_per_s", "B/s", median(ours), median(bare)));
+  results.push(result("terminal.delivered_ratio", "", median(delivered)));
 
   const stuck = await openTerminal(hub, runner, command, { isStuck: true });
-  const idle = await memory(hub, runner);
+  // Of a terminal's process: before its flood. Of hub and daemon: before anything.
+  for (const [pid, { bytes, name }] of await memories(hub, runner)) if (!idle.has(pid)) idle.set(pid, { bytes, name });
   const watched = await openTerminal(hub, runner, command, { join: stuck.terminalId });
-  let peak = 0;
-  const watch = setInterval(() => memory(hub, runner).then((now) => peak = Math.max(peak, now)), 100);
+  const peaks = new Map<number, number>();
+  const look = async () => {
+    for (const [pid, { bytes }] of await memories(hub, runner)) peaks.set(pid, Math.max(peaks.get(pid) ?? 0, bytes));
+  };
+  const watch = setInterval(look, 50);
   await floodRate(watched, size);
   clearInterval(watch);
-  peak = Math.max(peak, await memory(hub, runner));
+  await look();
   await stuck.close();
   await watched.close();
-  results.push({ ...compared("terminal.paused_rss_mb", "MB", peak / MB, idle / MB) });
-  results.push(result("terminal.paused_over_idle_mb", "MB", (peak - idle) / MB));
+  const grown = [...peaks].flatMap(([pid, peak]) => {
+    const before = idle.get(pid);
+    return before === undefined ? [] : { ...before, peak, over: peak - before.bytes };
+  }).sort((a, b) => b.over - a.over);
+  for (const { name, bytes, peak } of grown) {
+    console.error(`  ${name}: ${Math.round(bytes / MB)} MB idle, at most ${Math.round(peak / MB)} MB`);
+  }
+  const largest = grown.reduce((a, b) => a.peak > b.peak ? a : b);
+  results.push(compared("terminal.paused_rss_mb", "MB", largest.peak / MB, largest.bytes / MB));
+  results.push(result("terminal.paused_over_idle_mb", "MB", grown[0]!.over / MB));
   for (const { name, value, unit, ratio } of results) {
     console.error(`${name}: ${value} ${unit}${ratio === undefined ? "" : ` (${ratio} of the baseline)`}`);
   }
@@ -108,14 +130,34 @@ async function echoes(wire: Wire, count: number): Promise<number[]> {
   return found;
 }
 
-/** Asks for the flood, and gives its bytes per second until its last line is here. */
-async function floodRate(wire: Wire, size: number): Promise<number> {
+/** Numbered lines: which of them a viewer was given can be counted. */
+function floodText(lineCount: number): string {
+  const rest = "0123456789".repeat(7).slice(0, LINE_BYTES - 1 - NUMBER_DIGITS);
+  return Array.from({ length: lineCount }, (_, at) => `${String(at).padStart(NUMBER_DIGITS, "0")}${rest}\n`).join("");
+}
+
+/** How many different lines of the flood are in what was received. */
+function seenLines(received: readonly Uint8Array[]): number {
+  const seen = new Set<string>();
+  const decoder = new TextDecoder();
+  let cut = "";
+  for (const bytes of received) {
+    const lines = (cut + decoder.decode(bytes, { stream: true })).split("\r\n");
+    cut = lines.pop()!;
+    for (const line of lines) if (/^\d{8}0123456789/.test(line)) seen.add(line.slice(0, NUMBER_DIGITS));
+  }
+  return seen.size;
+}
+
+/** Asks for the flood, and gives its bytes per second until its last line is here; what comes is added to `received`. */
+async function floodRate(wire: Wire, size: number, received?: Uint8Array[]): Promise<number> {
   const name = crypto.randomUUID().slice(0, 8);
   const end = `the end of ${name}.`;
   const over = Promise.withResolvers<void>();
   const decoder = new TextDecoder();
   let tail = "";
   wire.onOutput = (bytes) => {
+    received?.push(bytes);
     // Of a screen, the last line is followed by blanks and what puts the cursor back; and the end may be cut in two.
     tail = (tail + decoder.decode(bytes.subarray(-2_000))).slice(-4_000);
     if (tail.includes(end)) over.resolve();
@@ -183,21 +225,17 @@ async function openTerminal(
   return wire;
 }
 
-/** The memory of the largest of hub, runner and terminals. Linux alone tells it; elsewhere NaN. */
-async function memory(hub: HubProcess, runner: RunnerProcess): Promise<number> {
-  try {
-    const daemon = await runner.daemonPid();
-    const children = (await Deno.readTextFile(`/proc/${daemon}/task/${daemon}/children`)).trim().split(" ");
-    return Math.max(...[hub.pid, daemon, ...children.filter(Boolean).map(Number)].map(rssBytes));
-  } catch {
-    return NaN;
-  }
-}
-
-function rssBytes(pid: number): number {
-  try {
-    return Number(/^VmRSS:\s+(\d+) kB/m.exec(Deno.readTextFileSync(`/proc/${pid}/status`))?.[1]) * 1024;
-  } catch {
-    return 0;
-  }
+/** The memory of hub, daemon and terminals, by process. Linux alone tells it; elsewhere there is none. */
+async function memories(hub: HubProcess, runner: RunnerProcess): Promise<Map<number, { name: string; bytes: number }>> {
+  const daemon = await runner.daemonPid();
+  const children = await Deno.readTextFile(`/proc/${daemon}/task/${daemon}/children`).catch(() => "");
+  const found = new Map<number, { name: string; bytes: number }>();
+  const add = (pid: number, name: string) => {
+    const bytes = residentBytes(pid);
+    if (bytes > 0) found.set(pid, { name, bytes });
+  };
+  add(hub.pid, "hub");
+  add(daemon, "daemon");
+  for (const pid of children.split(" ").map(Number).filter(Boolean)) add(pid, "terminal");
+  return found;
 }

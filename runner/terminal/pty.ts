@@ -44,6 +44,9 @@ const KILL_AFTER_MS = 2_000;
 const OFFER_MS = 5;
 const OFFER_MAX_MS = 50;
 
+/** Most that is read before others have their turn. */
+const TURN_BYTES = 1024 * 1024;
+
 /** How often it is looked whether everything was read, once the program has ended … */
 const DRAIN_CHECK_MS = 50;
 /** … which it was when this many looks in a row found nothing new … */
@@ -59,6 +62,9 @@ export class Pty {
   #hasExited = false;
   /** Counts up with everything that is read. */
   #reads = 0;
+  /** Read since the event loop's last turn. */
+  #turnBytes = 0;
+  #turnTimer: ReturnType<typeof setTimeout> | undefined;
   #drainTimer: ReturnType<typeof setInterval> | undefined;
 
   /** Starts the program. Throws when it cannot be started. */
@@ -75,6 +81,7 @@ export class Pty {
     });
     this.#pty.onData((data) => {
       this.#reads++;
+      this.#countTurn(data.length);
       if (typeof data === "string") return options.onOutput(new TextEncoder().encode(data));
       // Not as node's Buffer, whose slices share its memory.
       options.onOutput(new Uint8Array(data.buffer, data.byteOffset, data.byteLength));
@@ -86,6 +93,7 @@ export class Pty {
       clearTimeout(this.#killTimer);
       clearTimeout(this.#offerTimer);
       clearInterval(this.#drainTimer);
+      clearTimeout(this.#turnTimer);
       options.onExit({ code: exitCode, signal: signal || null });
     });
     this.#holdUntilRead();
@@ -93,6 +101,20 @@ export class Pty {
 
   get pid(): number {
     return this.#pty.pid;
+  }
+
+  /** Reading goes on for as long as something comes: everything else waits. So it ends for a turn when that was a lot. */
+  #countTurn(byteLength: number): void {
+    this.#turnBytes += byteLength;
+    if (this.#turnTimer === undefined) {
+      this.#turnTimer = setTimeout(() => {
+        this.#turnTimer = undefined;
+        const wasLong = this.#turnBytes >= TURN_BYTES;
+        this.#turnBytes = 0;
+        if (wasLong && !this.#isPaused && !this.#hasExited) this.#pty.resume();
+      }, 0);
+    }
+    if (this.#turnBytes >= TURN_BYTES) this.#pty.pause();
   }
 
   /** Gives input to the program. */
@@ -152,7 +174,8 @@ export class Pty {
 
   resume(): void {
     this.#isPaused = false;
-    if (!this.#hasExited) this.#pty.resume();
+    // Else it goes on with the next turn.
+    if (!this.#hasExited && this.#turnBytes < TURN_BYTES) this.#pty.resume();
   }
 
   /** Hangs up, as a closed window does; kills what does not leave. onExit follows. */
