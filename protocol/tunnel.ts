@@ -193,12 +193,13 @@ export class TunnelBytesError extends Error {
   override name = "TunnelBytesError";
 }
 
-/** Four bytes of length (big endian), then JSON. */
-export function encodeHead(head: AnswerHead): Uint8Array {
+/** Four bytes of length (big endian), then JSON, then what is there of the body. */
+export function encodeHead(head: AnswerHead, body?: Uint8Array): Uint8Array {
   const json = encoder.encode(JSON.stringify(head));
-  const bytes = new Uint8Array(4 + json.byteLength);
+  const bytes = new Uint8Array(4 + json.byteLength + (body?.byteLength ?? 0));
   new DataView(bytes.buffer).setUint32(0, json.byteLength);
   bytes.set(json, 4);
+  if (body !== undefined) bytes.set(body, 4 + json.byteLength);
   return bytes;
 }
 

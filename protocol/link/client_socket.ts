@@ -14,8 +14,8 @@ import {
 
 const MAX_ANSWER_BYTES = 16 * 1024;
 const MAX_MESSAGE_BYTES = 8 * 1024 * 1024;
-/** A buffer for what goes out that grew beyond this is not kept. */
-const KEPT_BYTES = 1024 * 1024;
+/** A buffer for what goes out that grew beyond this is not kept. It is more than a link has on its way: growing anew each time took longer than sending. */
+const KEPT_BYTES = 4 * 1024 * 1024;
 /** How long the other end's answer to a close is waited for. */
 const CLOSE_MS = 1_000;
 const ACCEPT_SUFFIX = "258EAFA5-E914-47DA-95CA-C5AB0DC85B11";

@@ -57,14 +57,14 @@ export async function serveHttp(
     const sending = uploading.then(() => upload.isSent = true, () => upload.isSent = false);
     const answer = kept ?? await local.reader.head(header.method);
     if (answer === null) throw new Http1Error("the local server ended the connection without an answer");
-    const head = encodeHead({ status: answer.status, headers: endToEnd(answer.headers) });
+    const head = { status: answer.status, headers: endToEnd(answer.headers) };
     const whole = local.reader.wholeBody(answer.body);
     if (whole === null) {
-      await stream.write(head);
+      await stream.write(encodeHead(head));
       for await (const piece of local.reader.body(answer.body)) await stream.write(piece);
     } else {
       // One frame in place of two: most answers are small.
-      await stream.write(whole.byteLength === 0 ? head : joined(head, whole));
+      await stream.write(encodeHead(head, whole));
     }
     isOver = true;
     stream.end();
@@ -161,14 +161,8 @@ export function hostHeader({ hostnames, port }: LocalTarget): string {
 
 /** Each character is one byte: header values are bytes (isHeaderValue). */
 function bytesOf(text: string): Uint8Array {
+  if (/^[\0-\x7f]*$/.test(text)) return encoder.encode(text);
   const bytes = new Uint8Array(text.length);
   for (let index = 0; index < text.length; index++) bytes[index] = text.charCodeAt(index);
   return bytes;
-}
-
-function joined(first: Uint8Array, second: Uint8Array): Uint8Array {
-  const all = new Uint8Array(first.byteLength + second.byteLength);
-  all.set(first);
-  all.set(second, first.byteLength);
-  return all;
 }
