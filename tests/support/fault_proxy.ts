@@ -22,6 +22,9 @@ interface Link {
   bytes: Record<Direction, number>;
 }
 
+/** So many of the bytes that go on one by one are read one by one, too. */
+const ALONE_BYTES = 12;
+
 export class FaultProxy implements AsyncDisposable {
   readonly #listener: Deno.TcpListener;
   readonly #target: () => number;
@@ -166,7 +169,11 @@ export class FaultProxy implements AsyncDisposable {
       link.bytes[direction] += chunk.length;
       const whole = chunk.subarray(0, Math.max(0, Math.min(rest, chunk.length)));
       const single = Math.min(lane.splitBytes, whole.length);
-      for (let at = 0; at < single; at++) await writeAll(to, whole.subarray(at, at + 1));
+      for (let at = 0; at < single; at++) {
+        await writeAll(to, whole.subarray(at, at + 1));
+        // The receiver reads the first ones as they come, not several at once: that is where messages have their heads.
+        if (at < ALONE_BYTES) await this.#pause(1);
+      }
       await writeAll(to, whole.subarray(single));
       if (bytesLeft() <= 0) {
         closeQuietly(link.client);

@@ -135,7 +135,6 @@ async function tryProductionApp(place: Place, name: "sveltekit" | "next", t: Den
   await t.step(`${name}: the same form without script; what another site posts is refused by the app`, async () => {
     const plain = await context.browser()!.newContext({
       javaScriptEnabled: false,
-      ignoreHTTPSErrors: true,
       storageState: await context.storageState(),
     });
     const form = await plain.newPage();
@@ -178,6 +177,20 @@ async function tryProductionApp(place: Place, name: "sveltekit" | "next", t: Den
     await page.getByText("event 5").waitFor();
     assert.deepEqual(await page.locator("li").allInnerTexts(), [1, 2, 3, 4, 5].map((number) => `event ${number}`));
   });
+
+  // Browsers have none where there is neither TLS nor localhost.
+  if (name === "sveltekit" && await page.evaluate("isSecureContext")) {
+    await t.step(`${name}: its service worker`, async () => {
+      const text = await page.evaluate(async () => {
+        const { serviceWorker } = navigator;
+        if (serviceWorker.controller === null) {
+          await new Promise((resolve) => serviceWorker.addEventListener("controllerchange", resolve, { once: true }));
+        }
+        return await (await fetch("/from-worker")).text();
+      });
+      assert.equal(text, "the worker's own");
+    });
+  }
 
   assert.deepEqual(problems, []);
   await page.close();
@@ -243,10 +256,11 @@ async function tryAll(
 ): Promise<void> {
   await using runner = await startRunner(hub);
   const browser = await launchBrowser([
+    "--ignore-certificate-errors",
     `--host-resolver-rules=MAP *.${DOMAIN} 127.0.0.1, MAP ${PUBLIC_NAME} 127.0.0.1`,
   ]);
   try {
-    const context = await browser.newContext({ ignoreHTTPSErrors: true });
+    const context = await browser.newContext();
     context.setDefaultTimeout(30_000);
     const [name = "", value = ""] = hub.cookie.split(/=(.*)/s);
     await context.addCookies([{ name, value, url: hubUrl }]);
