@@ -5,7 +5,7 @@
 import { join } from "node:path";
 import { parseArgs } from "node:util";
 import { renderUnicodeCompact } from "uqr";
-import { isBuildCurrent } from "@/lib/build_stamp.ts";
+import { isBuildCurrent, lockBuild } from "@/lib/build_stamp.ts";
 import { ConfigError, type HubEnvironment, localUrl, readEnvironment } from "@/lib/config.ts";
 import { PERCH_VERSION } from "@/protocol/mod.ts";
 import { startIsolates } from "./isolates.ts";
@@ -100,6 +100,8 @@ function reservePort({ host, port }: HubEnvironment): number {
 }
 
 async function buildIfNeeded(): Promise<void> {
+  if (await isBuildCurrent(root)) return;
+  using _lock = await lockBuild(root);
   if (await isBuildCurrent(root)) return;
   console.error("perch: building the app (first start or new version) …");
   const build = await new Deno.Command(Deno.execPath(), {

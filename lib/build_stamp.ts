@@ -43,6 +43,22 @@ export async function writeBuildStamp(root: string): Promise<void> {
   await Deno.writeTextFile(join(root, STAMP), await hashSources(root));
 }
 
+/**
+ * Waits until nobody else builds this checkout, then keeps others from it until it is disposed: two builds at once would empty each
+ * other's output. The lock is the kernel's, so that it goes with the process.
+ */
+export async function lockBuild(root: string): Promise<Disposable> {
+  await Deno.mkdir(join(root, ".cache"), { recursive: true });
+  const file = await Deno.open(join(root, ".cache/build.lock"), { create: true, write: true });
+  try {
+    await file.lock(true);
+  } catch (error) {
+    file.close();
+    throw error;
+  }
+  return file;
+}
+
 async function filesOf(root: string, path: string): Promise<string[]> {
   const info = await Deno.stat(join(root, path)).catch(() => null);
   if (info === null) return [];
