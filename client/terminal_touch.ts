@@ -9,12 +9,15 @@ const SLOP_PX = 8;
  * terminal hands to the program. Until `signal` aborts.
  */
 export function scrollByTouch(terminal: Terminal, element: HTMLElement, signal: AbortSignal): void {
+  /** Null: the gesture is not for this. */
   let last: number | null = null;
+  let startX = 0;
   let restPx = 0;
   let isScrolling = false;
   const rowPx = () => Math.max(1, element.clientHeight / terminal.rows);
   element.addEventListener("touchstart", ({ touches }) => {
     last = touches.length === 1 ? touches[0]!.clientY : null;
+    startX = touches[0]?.clientX ?? 0;
     restPx = 0;
     isScrolling = false;
   }, { signal, passive: true });
@@ -22,7 +25,15 @@ export function scrollByTouch(terminal: Terminal, element: HTMLElement, signal: 
     const touch = event.touches[0];
     if (last === null || touch === undefined || event.touches.length !== 1) return;
     const movedPx = last - touch.clientY;
-    if (!isScrolling && Math.abs(movedPx) < SLOP_PX) return;
+    if (!isScrolling) {
+      const asidePx = Math.abs(touch.clientX - startX);
+      if (Math.max(asidePx, Math.abs(movedPx)) < SLOP_PX) return;
+      // Sideways the browser moves the screen of another window's size, where it is wider than this one.
+      if (asidePx > Math.abs(movedPx)) {
+        last = null;
+        return;
+      }
+    }
     isScrolling = true;
     // Neither the page nor a selection moves with it.
     event.preventDefault();

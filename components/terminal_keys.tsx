@@ -55,11 +55,11 @@ export function TerminalKeys({ view, onPaste }: { view: TerminalView; onPaste: (
   const arrows: [ArrowKey, string][] = [["left", "←"], ["down", "↓"], ["up", "↑"], ["right", "→"]];
   return (
     <div class="terminal-keys" role="toolbar" aria-label="Keys">
-      <Key label="Escape" onPress={() => view.press("escape")}>Esc</Key>
+      <Key label="Esc" onPress={() => view.press("escape")}>Esc</Key>
       <Key label="Tab" onPress={() => view.press("tab")}>Tab</Key>
       <Key label="Shift Tab" onPress={() => view.press("shift-tab")}>⇧Tab</Key>
       <Key
-        label="Control, for the next key"
+        label="Ctrl, for the next key"
         isArmed={view.ctrl.value}
         onPress={() => view.ctrl.value = !view.ctrl.value}
       >

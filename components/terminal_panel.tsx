@@ -73,7 +73,7 @@ export function TerminalPanel(props: TerminalPanelProps): JSX.Element {
             <Icon name="back" />
           </button>
         )}
-        <div class="terminal-tab-list" role="tablist" aria-label="Terminals">
+        <div class="terminal-tab-list" role="tablist" aria-label="Terminals" onKeyDown={moveBetweenTabs}>
           {items.map((item, at) => (
             <TerminalTab
               key={item.terminalId}
@@ -134,6 +134,16 @@ export function TerminalPanel(props: TerminalPanelProps): JSX.Element {
       )}
     </section>
   );
+}
+
+/** Left and Right choose the tab beside. */
+function moveBetweenTabs(event: JSX.TargetedKeyboardEvent<HTMLElement>): void {
+  const step = { ArrowLeft: -1, ArrowRight: 1 }[event.key];
+  if (step === undefined) return;
+  const tabs = [...event.currentTarget.querySelectorAll<HTMLElement>("[role=tab]")];
+  const next = tabs[tabs.indexOf(event.target as HTMLElement) + step];
+  next?.focus();
+  next?.click();
 }
 
 interface NewButtonsProps {

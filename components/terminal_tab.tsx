@@ -29,13 +29,22 @@ export function TerminalTab(props: TerminalTabProps): JSX.Element {
         aria-selected={isCurrent}
         title={hint}
         onClick={onChoose}
+        onKeyDown={(event) => event.key === "Delete" && onClose()}
       >
         {needsYou && <span class="attention-dot" aria-label="needs you" role="img" />}
         {item.status.state === "exited" && <span class="quiet">exited ·</span>}
         <span class="terminal-tab-text">{name}</span>
         {isAmbiguous && <span class="quiet terminal-tab-folder">{item.cwd.split("/").at(-1) || "/"}</span>}
       </button>
-      <button type="button" class="terminal-tab-close" aria-label={`Close ${name}`} tabIndex={-1} onClick={onClose}>
+      {/* Tabs hold nothing but themselves: who cannot see this one has Delete, and the menu. */}
+      <button
+        type="button"
+        class="terminal-tab-close"
+        aria-hidden="true"
+        title={`Close ${name}`}
+        tabIndex={-1}
+        onClick={onClose}
+      >
         <Icon name="close" />
       </button>
     </span>

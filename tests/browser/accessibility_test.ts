@@ -1,12 +1,10 @@
 /** WCAG 2 A and AA on every page and state, as far as axe can tell: light and dark, at both widths. */
 import assert from "node:assert/strict";
-import axe from "axe-core";
 import { startRunner } from "@/tests/support/runner.ts";
+import { violations } from "./accessibility.ts";
 import { newDevice, type Page } from "./browser.ts";
 import { openSite, overflowPx } from "./site.ts";
 import { emptyStates, type PageState, Sessions, strangerStates } from "./states.ts";
-
-const RULES = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa"];
 
 Deno.test("no page breaks a rule of WCAG 2 A or AA, nor is wider than the window", async (t) => {
   await using site = await openSite();
@@ -15,7 +13,6 @@ Deno.test("no page breaks a rule of WCAG 2 A or AA, nor is wider than the window
     await t.step(`${size}: ${name}`, async () => {
       await open(page);
       assert.ok(await overflowPx(page) <= 0, "no sideways scrolling");
-      await page.evaluate(axe.source);
       for (const colorScheme of ["light", "dark"] as const) {
         await page.emulateMedia({ colorScheme, reducedMotion: "reduce" });
         assert.deepEqual(await violations(page), [], colorScheme);
@@ -45,15 +42,3 @@ Deno.test("no page breaks a rule of WCAG 2 A or AA, nor is wider than the window
     /status of 401|status of 404|ERR_INTERNET_DISCONNECTED|ERR_ABORTED|request elsewhere: http:\/\/[a-z2-7]{26}\.localhost:/,
   );
 });
-
-/** What axe finds, as lines to read in a failure. */
-function violations(page: Page): Promise<string[]> {
-  return page.evaluate(async (rules) => {
-    const { axe } = globalThis as unknown as { axe: typeof import("axe-core") };
-    const found = await axe.run(document, { runOnly: { type: "tag", values: rules }, resultTypes: ["violations"] });
-    if (found.passes.length === 0) return ["axe found nothing to look at"];
-    return found.violations.flatMap(({ id, nodes }) =>
-      nodes.map((node) => `${id}: ${node.html.slice(0, 160)} ${node.failureSummary?.split("\n")[1]?.trim() ?? ""}`)
-    );
-  }, RULES);
-}

@@ -111,10 +111,10 @@ Deno.test("terminals in a browser", async (t) => {
     const key = (name: string) => small.getByRole("button", { name, exact: true });
     await type(small, "clear; cat -v");
     await small.locator(".xterm-helper-textarea").focus();
-    for (const name of ["Arrow up", "Escape", "Tab", "Shift Tab"]) await key(name).tap();
+    for (const name of ["Arrow up", "Esc", "Tab", "Shift Tab"]) await key(name).tap();
     await small.keyboard.press("Enter");
     await shows(small, /\^\[\[A\^\[\s*\^\[\[Z/);
-    await key("Control, for the next key").tap();
+    await key("Ctrl, for the next key").tap();
     await small.locator('.terminal-key[aria-pressed="true"]').waitFor();
     await picture(small, "phone-keys");
     assert.ok(await small.evaluate(() => document.activeElement?.classList.contains("xterm-helper-textarea")));
@@ -164,6 +164,31 @@ Deno.test("terminals in a browser", async (t) => {
     await type(page, "printf '\\033[?2004l'; clear");
   });
 
+  await t.step("what is selected is copied, by button and by key", async () => {
+    await page.bringToFront();
+    await type(page, "clear; echo selected-word");
+    await shows(page, /^selected-word/m);
+    const select = async () => {
+      const row = page.locator(".xterm-rows > div").filter({ hasText: /^selected-word/ });
+      const { x, y, height } = (await row.boundingBox())!;
+      await page.mouse.dblclick(x + 30, y + height / 2);
+      await page.getByRole("button", { name: "Copy", exact: true }).waitFor();
+    };
+    const clipboard = () => page.evaluate(() => navigator.clipboard.readText());
+    for (
+      const copy of [
+        () => page.getByRole("button", { name: "Copy", exact: true }).click(),
+        () => page.keyboard.press("Control+Shift+C"),
+      ]
+    ) {
+      await page.evaluate(() => navigator.clipboard.writeText(""));
+      await select();
+      await copy();
+      await eventually(async () => await clipboard() === "selected-word", "the word on the clipboard");
+      await page.getByRole("button", { name: "Copy", exact: true }).waitFor({ state: "detached" });
+    }
+  });
+
   await t.step("an exit is shown, and the terminal restarts in place", async () => {
     await type(page, "exit 3");
     await page.getByText("The program exited with code 3.").waitFor();
@@ -184,17 +209,17 @@ Deno.test("terminals in a browser", async (t) => {
     await page.getByRole("tab").nth(1).waitFor();
     await type(page, "to the program");
     await shows(page, "to the program\nto the program");
-    await page.getByRole("button", { name: /^Close / }).last().click();
+    await page.locator(".terminal-tab-close").last().click();
     await page.getByRole("tab").nth(1).waitFor({ state: "detached" });
     await shows(page, "$");
   });
 
   await t.step("find", async () => {
     await type(page, "clear; seq 1 3000");
-    await shows(page, /\b3000\n/);
+    await shows(page, /^3000\n/m);
     await page.getByRole("button", { name: "Find" }).click();
     await page.getByLabel("Find in the terminal").fill("1234");
-    await shows(page, /\b1234\n/);
+    await shows(page, /^1234\n/m);
     await picture(page, "find");
     await page.getByRole("button", { name: "End search" }).click();
   });

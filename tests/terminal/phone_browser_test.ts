@@ -1,6 +1,7 @@
 /** A terminal under a finger, in a real browser with a phone's touch screen: scrolling, the key bar, pasting. */
 import assert from "node:assert/strict";
 import type { Locator, Page } from "@/tests/browser/browser.ts";
+import { violations } from "@/tests/browser/accessibility.ts";
 import { openSite } from "@/tests/browser/site.ts";
 import { eventually } from "@/tests/support/patience.ts";
 import { startRunner } from "@/tests/support/runner.ts";
@@ -31,12 +32,13 @@ class Finger {
     await this.#send("touchEnd", []);
   }
 
-  /** Moves from one height to another in steps, and leaves. */
-  async drag(x: number, fromY: number, toY: number): Promise<void> {
-    await this.#send("touchStart", [{ x, y: fromY }]);
+  /** Moves from one place to another in steps, and leaves. */
+  async drag(from: { x: number; y: number }, to: { x: number; y: number }): Promise<void> {
+    await this.#send("touchStart", [from]);
     const steps = 10;
     for (let step = 1; step <= steps; step++) {
-      await this.#send("touchMove", [{ x, y: fromY + (toY - fromY) * step / steps }]);
+      const share = step / steps;
+      await this.#send("touchMove", [{ x: from.x + (to.x - from.x) * share, y: from.y + (to.y - from.y) * share }]);
     }
     await this.up();
   }
@@ -45,6 +47,9 @@ class Finger {
 async function hasKeyboard(page: Page): Promise<boolean> {
   return await page.evaluate(() => document.activeElement?.classList.contains("xterm-helper-textarea") ?? false);
 }
+
+const high = { x: 200, y: 250 };
+const low = { x: 200, y: 650 };
 
 /** The first number that can be seen. */
 async function firstNumber(page: Page): Promise<number> {
@@ -63,22 +68,22 @@ Deno.test("a terminal on a touch screen", async (t) => {
 
   await t.step("a finger scrolls the scrollback, and back; the keyboard stays", async () => {
     await type(page, "clear; seq 1 500");
-    await shows(page, /\b500\n/);
+    await shows(page, /^500\n\$/m);
     const bottom = await firstNumber(page);
-    await finger.drag(200, 250, 650);
+    await finger.drag(high, low);
     await eventually(async () => await firstNumber(page) < bottom - 10, "earlier lines");
     const above = await firstNumber(page);
     assert.ok(await hasKeyboard(page));
-    await finger.drag(200, 650, 250);
+    await finger.drag(low, high);
     await eventually(async () => await firstNumber(page) > above + 10, "later lines");
   });
 
   await t.step("in a full-screen program a finger is the wheel", async () => {
     await type(page, "clear; printf '\\033[?1049h\\033[H'; cat -v");
     await shows(page, /^\s*$/);
-    await finger.drag(200, 250, 450);
+    await finger.drag(high, low);
     await eventually(async () => (await screenText(page)).includes("^[[A"), "arrows up");
-    await finger.drag(200, 450, 250);
+    await finger.drag(low, high);
     await eventually(async () => (await screenText(page)).includes("^[[B"), "arrows down");
     await page.locator(".xterm-helper-textarea").focus();
     await page.keyboard.press("Control+c");
@@ -89,7 +94,7 @@ Deno.test("a terminal on a touch screen", async (t) => {
     await type(page, "clear; stty -echo -icanon; cat -v");
     await shows(page, /^\s*$/);
     const typed: [string, string][] = [
-      ["Escape", "^["],
+      ["Esc", "^["],
       ["Shift Tab", "^[[Z"],
       ["Arrow up", "^[[A"],
       ["Arrow down", "^[[B"],
@@ -136,7 +141,7 @@ Deno.test("a terminal on a touch screen", async (t) => {
   });
 
   await t.step("Ctrl holds for one key", async () => {
-    await key("Control, for the next key").tap();
+    await key("Ctrl, for the next key").tap();
     await page.keyboard.insertText("c");
     await shows(page, /\n?.*\$\s*$/);
     await type(page, "stty sane; clear; echo c");
@@ -168,6 +173,34 @@ Deno.test("a terminal on a touch screen", async (t) => {
     await page.keyboard.press("Enter");
     await shows(page, "^[[200~from the clipboard^[[201~");
     assert.ok(await hasKeyboard(page));
+  });
+
+  await t.step(
+    "the screen of a wider window is fitted as far as it can be read; a finger moves it sideways",
+    async () => {
+      await page.keyboard.press("Control+c");
+      const desktop = await site.page(await withoutWebgl(await site.device("desktop")));
+      await openTerminal(site, desktop, runner);
+      await type(desktop, "printf '\\033[?2004l'; clear; printf '%0180d\\n' 7");
+      await page.getByText("the size of another window").waitFor();
+      await shows(page, /^0{179}7$/m);
+      const frame = page.locator(".terminal-frame");
+      const [shownPx, reachablePx] = await frame.evaluate((element) => [element.clientWidth, element.scrollWidth]);
+      assert.ok(reachablePx! > shownPx!, "it is wider than the phone");
+      const screenPx = (await page.locator(".xterm-screen").boundingBox())!.width;
+      assert.ok(reachablePx! >= screenPx, `${screenPx} px of screen, ${reachablePx} px to be seen`);
+      await finger.drag({ x: 350, y: 400 }, { x: 50, y: 410 });
+      await eventually(async () => await frame.evaluate((element) => element.scrollLeft) > 100, "its right side");
+    },
+  );
+
+  await t.step("it breaks no rule of WCAG 2 A or AA, on the phone and beside it", async () => {
+    assert.deepEqual(await violations(page), []);
+    const desktop = await site.page(await site.device("desktop"));
+    await openTerminal(site, desktop, runner);
+    await desktop.getByRole("button", { name: "Find" }).click();
+    await desktop.getByLabel("Where to open a new terminal").click();
+    assert.deepEqual(await violations(desktop), []);
   });
 
   await t.step("no page broke the content policy or asked another host", () => site.assertQuiet());

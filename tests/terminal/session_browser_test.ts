@@ -73,7 +73,7 @@ Deno.test("a session in a terminal, in a browser", async (t) => {
     const small = await site.page(await withoutWebgl(await site.device("phone")));
     await small.goto(page.url());
     await shows(small, "» from the composer");
-    await small.getByRole("button", { name: "Escape" }).waitFor();
+    await small.getByRole("button", { name: "Esc", exact: true }).waitFor();
     await picture(small, "session-main-phone");
     await small.context().close();
   });
