@@ -20,7 +20,17 @@ export function SessionSideView(): JSX.Element | null {
   const { side } = useSession();
   const shown = side.value;
   if (shown === null) return null;
-  return shown.kind === "ports" ? <Ports /> : <Preview tunnel={shown.tunnel} url={shown.url} />;
+  return shown.kind === "ports"
+    ? (
+      <Pane label="Ports">
+        <Ports />
+      </Pane>
+    )
+    : (
+      <Pane label={`Preview of ${shown.tunnel.name}`}>
+        <Preview tunnel={shown.tunnel} url={shown.url} />
+      </Pane>
+    );
 }
 
 function Ports(): JSX.Element | null {
@@ -31,8 +41,11 @@ function Ports(): JSX.Element | null {
   if (!info?.runnerId) return null;
   const preview = async (tunnel: TunnelInfo) => {
     problem.value = null;
+    const shown = side.peek();
     try {
-      side.value = { kind: "preview", tunnel, url: await entryOf(tunnel) };
+      const url = await entryOf(tunnel);
+      // Unless the pane was closed meanwhile.
+      if (side.peek() === shown) side.value = { kind: "preview", tunnel, url };
     } catch (error) {
       problem.value = errorText(error);
     }
@@ -40,7 +53,10 @@ function Ports(): JSX.Element | null {
   // Whether the runner itself is there, each tunnel tells; a session without one lets its host speak for it.
   const isConnected = tunnels.items.value?.[0]?.isConnected ?? info.isActive;
   return (
-    <Side label="Ports" head={<h2>Ports</h2>}>
+    <>
+      <Head>
+        <h2>Ports</h2>
+      </Head>
       <div class="side-body">
         {problem.value && <p class="refusal" role="alert">{problem.value}</p>}
         <TunnelPanel
@@ -52,7 +68,7 @@ function Ports(): JSX.Element | null {
           onPreview={preview}
         />
       </div>
-    </Side>
+    </>
   );
 }
 
@@ -63,39 +79,39 @@ function Preview({ tunnel, url }: { tunnel: TunnelInfo; url: string }): JSX.Elem
   // The page is a stranger's and cannot be told to reload: its frame goes in anew.
   const reload = async () => {
     problem.value = null;
+    const shown = side.peek();
     try {
-      side.value = { kind: "preview", tunnel, url: await entryOf(tunnel) };
+      const url = await entryOf(tunnel);
+      if (side.peek() === shown) side.value = { kind: "preview", tunnel, url };
     } catch (error) {
       problem.value = errorText(error);
     }
   };
   const back = () => side.value = { kind: "ports" };
-  const head = (
-    <>
-      <button type="button" class="button is-quiet is-icon" aria-label="Ports" title="Ports" onClick={back}>
-        <Icon name="back" />
-      </button>
-      <h2>
-        {tunnel.name}{" "}
-        {!tunnel.name.includes(`${tunnel.port}`) && <code>{tunnel.host ?? "localhost"}:{tunnel.port}</code>}
-      </h2>
-      <button type="button" class="button is-quiet is-icon" aria-label="Reload" title="Reload" onClick={reload}>
-        <Icon name="reload" />
-      </button>
-      <a
-        class="button is-quiet is-icon"
-        href={tabOf(tunnel)}
-        target="_blank"
-        rel="noreferrer"
-        aria-label="Open in a new tab"
-        title="Open in a new tab"
-      >
-        <Icon name="open" />
-      </a>
-    </>
-  );
   return (
-    <Side label={`Preview of ${tunnel.name}`} head={head}>
+    <>
+      <Head>
+        <button type="button" class="button is-quiet is-icon" aria-label="Ports" title="Ports" onClick={back}>
+          <Icon name="back" />
+        </button>
+        <h2>
+          {tunnel.name}{" "}
+          {!tunnel.name.includes(`${tunnel.port}`) && <code>{tunnel.host ?? "localhost"}:{tunnel.port}</code>}
+        </h2>
+        <button type="button" class="button is-quiet is-icon" aria-label="Reload" title="Reload" onClick={reload}>
+          <Icon name="reload" />
+        </button>
+        <a
+          class="button is-quiet is-icon"
+          href={tabOf(tunnel)}
+          target="_blank"
+          rel="noreferrer"
+          aria-label="Open in a new tab"
+          title="Open in a new tab"
+        >
+          <Icon name="open" />
+        </a>
+      </Head>
       {problem.value && <p class="refusal" role="alert">{problem.value}</p>}
       {isClosed && <p class="refusal" role="status">This port was closed: nothing of it can be loaded any more.</p>}
       <iframe
@@ -106,39 +122,59 @@ function Preview({ tunnel, url }: { tunnel: TunnelInfo; url: string }): JSX.Elem
         sandbox={tunnel.address?.form === "path" ? SANDBOX_PATH : SANDBOX}
         referrerpolicy="no-referrer"
       />
-    </Side>
+    </>
   );
 }
 
-/** The pane itself. It takes the focus when it opens and gives it back when it closes; Escape closes it. */
-function Side(props: { label: string; head: ComponentChildren; children: ComponentChildren }): JSX.Element {
+/** The pane itself. It takes the focus, and gives it back when it closes; Escape closes it. */
+function Pane({ label, children }: { label: string; children: ComponentChildren }): JSX.Element {
   const { side } = useSession();
   const pane = useRef<HTMLElement>(null);
   useEffect(() => {
     const before = document.activeElement;
-    pane.current?.focus();
-    return () => before instanceof HTMLElement && before.isConnected && before.focus();
+    // Once the pane is gone: on a phone nothing behind it takes the focus.
+    return () => void requestAnimationFrame(() => giveBack(before));
   }, []);
-  const close = () => side.value = null;
+  // What was pressed in it may be gone with what it showed.
+  useEffect(() => pane.current?.focus(), [label]);
   return (
     <aside
       ref={pane}
       class="session-side"
-      aria-label={props.label}
+      aria-label={label}
       tabIndex={-1}
       onKeyDown={(event) => {
         if (event.key !== "Escape" || event.defaultPrevented || document.querySelector("dialog[open]")) return;
-        close();
+        side.value = null;
       }}
     >
       <SideHandle pane={pane} />
-      <header class="side-head">
-        {props.head}
-        <button type="button" class="button is-quiet is-icon" aria-label="Close" title="Close" onClick={close}>
-          <Icon name="close" />
-        </button>
-      </header>
-      {props.children}
+      {children}
     </aside>
   );
+}
+
+function Head({ children }: { children: ComponentChildren }): JSX.Element {
+  const { side } = useSession();
+  return (
+    <header class="side-head">
+      {children}
+      <button
+        type="button"
+        class="button is-quiet is-icon"
+        aria-label="Close"
+        title="Close"
+        onClick={() => side.value = null}
+      >
+        <Icon name="close" />
+      </button>
+    </header>
+  );
+}
+
+/** What had the focus before may be gone with what it did: then it goes to the menu, from where the pane opens, too. */
+function giveBack(before: Element | null): void {
+  const isThere = before instanceof HTMLElement && before !== document.body && before.checkVisibility();
+  const element = isThere ? before : document.querySelector<HTMLElement>(".session-head .menu > summary");
+  element?.focus();
 }

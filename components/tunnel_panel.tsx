@@ -1,6 +1,7 @@
 /** The exposed ports of a session or a runner: a form to expose one more, and each with what can be done to it. */
 import { useSignal } from "@preact/signals";
 import type { JSX } from "preact";
+import { useEffect } from "preact/hooks";
 import type { TunnelList } from "@/client/tunnel_list.ts";
 import type { TunnelInfo } from "@/protocol/tunnel.ts";
 import { Icon } from "./icons.tsx";
@@ -24,6 +25,13 @@ export function TunnelPanel(props: TunnelPanelProps): JSX.Element {
   const isExposing = useSignal(false);
   const items = list.items.value;
   const isEmpty = items?.length === 0;
+  // The hub tells what people do; that time passes it does not.
+  useEffect(() => {
+    const dueMs = items === null ? null : nextExpiryMs(items, Date.now());
+    if (dueMs === null) return;
+    const timer = setTimeout(() => void list.refresh(), dueMs);
+    return () => clearTimeout(timer);
+  }, [items]);
   return (
     <div class="tunnel-panel">
       {list.problem.value && <p class="refusal" role="alert">{list.problem.value}</p>}
@@ -66,4 +74,17 @@ export function TunnelPanel(props: TunnelPanelProps): JSX.Element {
         )}
     </div>
   );
+}
+
+/** Clocks differ: what should have ended and has not is looked for this often. */
+const MIN_WAIT_MS = 2_000;
+/** A timer waits no longer. */
+const MAX_WAIT_MS = 2 ** 31 - 1;
+
+/** In how many ms the next tunnel or share link ends; null: none does. */
+function nextExpiryMs(items: readonly TunnelInfo[], now: number): number | null {
+  const ends = items.flatMap(({ expiresAt, shares }) => [expiresAt, ...shares.map((share) => share.expiresAt)])
+    .filter((at) => at !== null);
+  if (ends.length === 0) return null;
+  return Math.min(MAX_WAIT_MS, Math.max(MIN_WAIT_MS, Math.min(...ends) - now + 500));
 }

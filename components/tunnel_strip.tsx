@@ -42,11 +42,12 @@ export function TunnelStrip({ changes }: { changes: number }): JSX.Element | nul
           onDismiss={() => dismissed.value = dismissPort(sessionStorage, store.sessionId, listener.port)}
         />
       ))}
-      {items.length > 0 && side.value === null && (
+      {items.length > 0 && (
         <button
           type="button"
           class="strip tunnel-strip"
-          onClick={() => side.value = { kind: "ports" }}
+          aria-expanded={side.value !== null}
+          onClick={() => side.value = side.value === null ? { kind: "ports" } : null}
         >
           <Icon name="fetch" />
           <span>{plural(items.length, "exposed port")}</span>

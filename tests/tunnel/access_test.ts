@@ -175,7 +175,7 @@ async function testEnds(t: Deno.TestContext, isolates: number): Promise<void> {
     "the tunnel is closed",
     () => ends(tunnel, () => hub.api("DELETE", `/api/tunnels/${tunnel.tunnelId}`), 404),
   );
-  await t.step("the session is deleted", async () => {
+  await t.step("the session or the runner is deleted", async () => {
     const sessionId = await rig.runner.startSession({ agentId: "demo" });
     await eventually(async () => (await hub.api("GET", "/api/sessions")).sessions.length > 0, "the session");
     await using other = endlessServer();
@@ -184,6 +184,12 @@ async function testEnds(t: Deno.TestContext, isolates: number): Promise<void> {
     await hub.api("DELETE", `/api/sessions/${sessionId}`);
     assert.deepEqual(await within(Promise.all(outcomes), "the cuts"), ["cut", "cut", "cut"]);
     assert.equal((await client.ask("GET", "/")).status, 404);
+    await using last = endlessServer();
+    const ofRunner = await rig.expose(last.port);
+    const ofRunnerOutcomes = await underWay(ofRunner, last);
+    await hub.api("DELETE", `/api/runners/${rig.runner.runnerId}`);
+    assert.deepEqual(await within(Promise.all(ofRunnerOutcomes), "the cuts"), ["cut", "cut", "cut"]);
+    assert.equal((await ofRunner.ask("GET", "/")).status, 404);
   });
 }
 

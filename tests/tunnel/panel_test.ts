@@ -91,6 +91,9 @@ Deno.test("the ports of a runner's page", async (t) => {
     await item("Another").getByText("at most 1.5 MB/s").waitFor();
     await hub.api("DELETE", `/api/tunnels/${tunnel.tunnelId}`);
     await item("Another").waitFor({ state: "detached" });
+    await hub.api("POST", "/api/tunnels", { runnerId: runner.runnerId, port: 9, name: "Brief", ttlMs: 2_000 });
+    await item("Brief").waitFor();
+    await item("Brief").waitFor({ state: "detached" });
     await item("Guests").waitFor();
   });
 

@@ -1,7 +1,7 @@
 /** What a session listens on, seen in a browser: the card, the preview beside the timeline, and what becomes of both. */
 import assert from "node:assert/strict";
 import { join } from "node:path";
-import type { Page } from "../browser/browser.ts";
+import type { Locator, Page } from "../browser/browser.ts";
 import { openSite } from "../browser/site.ts";
 import { eventually } from "../support/patience.ts";
 import { startRunner } from "../support/runner.ts";
@@ -12,6 +12,11 @@ const keepsImages = Deno.env.get("PERCH_SCREENSHOTS") === "1";
 
 async function picture(page: Page, name: string): Promise<void> {
   if (keepsImages) await page.screenshot({ path: join(images, `tunnel-${name}.png`) });
+}
+
+async function hasFocus(page: Page, wanted: Locator): Promise<void> {
+  const element = await wanted.elementHandle();
+  await page.waitForFunction((element) => element === document.activeElement, element);
 }
 
 const agent = [Deno.execPath(), "run", "-A", "--quiet", join(import.meta.dirname!, "listening_agent.ts")];
@@ -72,10 +77,18 @@ Deno.test("a port that an agent's session listens on", async (t) => {
     assert.ok(dragged > 50 && dragged < 58, `${dragged}`);
     await page.getByRole("button", { name: "Reload" }).click();
     await frame.getByText("The pond").waitFor();
+    await handle.focus();
     await page.keyboard.press("Escape");
     await pane.waitFor({ state: "detached" });
-    await page.getByRole("button", { name: "1 exposed port" }).click();
+    const ports = page.getByRole("button", { name: "1 exposed port" });
+    await hasFocus(page, page.getByLabel("Session menu"));
+    await ports.focus();
+    await page.keyboard.press("Enter");
+    await hasFocus(page, pane);
     assert.equal(await width(), dragged);
+    await page.keyboard.press("Escape");
+    await hasFocus(page, ports);
+    await page.keyboard.press("Enter");
     await handle.focus();
     await page.keyboard.press("ArrowRight");
   });
@@ -107,6 +120,7 @@ Deno.test("a port that an agent's session listens on", async (t) => {
     assert.equal(await small.getByRole("textbox", { name: "Prompt" }).count(), 0, "what is covered cannot be reached");
     await small.getByRole("button", { name: "Close", exact: true }).click();
     await small.getByRole("textbox", { name: "Prompt" }).waitFor();
+    await hasFocus(small, small.getByRole("button", { name: "1 exposed port" }));
     await phone.close();
   });
 
