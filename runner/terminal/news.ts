@@ -1,9 +1,11 @@
-/** What lists show of the runner's terminals, told when it changes: at once when one asks for a person or ends, else seldom. */
+/** What lists show of the runner's terminals, told when it changes: soon when one asks for a person or ends, else seldom. */
 import { limits, type RunnerTerminals } from "@/protocol/mod.ts";
 import { type TerminalInfo, terminalName } from "@/protocol/terminal.ts";
 
 /** Changes within this time are told together. */
 const SOON_MS = 50;
+/** A program may notify all the time: this often at most. */
+const URGENT_MS = 500;
 /** Titles alone are told this often at most: programs make spinners of them. */
 const TITLES_MS = 2_000;
 const TEXT_CHARS = 200;
@@ -16,6 +18,7 @@ export class TerminalNews implements Disposable {
   #changedAt: number;
   #timer: ReturnType<typeof setTimeout> | undefined;
   #dueMs = Infinity;
+  #lastToldMs = -Infinity;
   #lastTitlesMs = -Infinity;
   #isOver = false;
 
@@ -48,10 +51,10 @@ export class TerminalNews implements Disposable {
   /** Something about the terminals changed. */
   changed(): void {
     const shown = shownOf(this.#list());
-    if (shown.urgent !== this.#told.urgent) this.#tellIn(SOON_MS);
-    else if (shown.titles !== this.#told.titles) {
-      this.#tellIn(Math.max(SOON_MS, this.#lastTitlesMs + TITLES_MS - performance.now()));
-    }
+    const atEarliest = (lastMs: number, intervalMs: number) =>
+      Math.max(SOON_MS, lastMs + intervalMs - performance.now());
+    if (shown.urgent !== this.#told.urgent) this.#tellIn(atEarliest(this.#lastToldMs, URGENT_MS));
+    else if (shown.titles !== this.#told.titles) this.#tellIn(atEarliest(this.#lastTitlesMs, TITLES_MS));
   }
 
   [Symbol.dispose](): void {
@@ -68,6 +71,7 @@ export class TerminalNews implements Disposable {
     this.#timer = setTimeout(() => {
       this.#timer = undefined;
       const shown = shownOf(this.#list());
+      this.#lastToldMs = performance.now();
       if (shown.titles !== this.#told.titles) this.#lastTitlesMs = performance.now();
       this.#told = shown;
       // A clock that stands still or goes back tells of a change all the same.
@@ -85,7 +89,7 @@ interface Shown {
 
 function shownOf(infos: readonly TerminalInfo[]): Shown {
   return {
-    urgent: JSON.stringify(infos.map(({ terminalId, status, attention }) => [terminalId, status, attention])),
+    urgent: JSON.stringify(infos.map(({ terminalId, status, attention }) => [terminalId, status, attention?.text])),
     titles: JSON.stringify(infos.map(({ title }) => title)),
   };
 }

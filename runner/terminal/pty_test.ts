@@ -3,6 +3,9 @@ import { eventually, within } from "@/tests/support/patience.ts";
 import { isAlive } from "@/tests/support/child.ts";
 import { Pty } from "./pty.ts";
 
+/** Read between two turns of the event loop, at most: a turn's bound in either half, and what one read gives. */
+const MOST_BYTES = 2 * 1024 * 1024 + 256 * 1024;
+
 /** Keeps the terminal open after the program's end; the last thing printed is its pid. */
 const leftover = "trap '' HUP; sleep 1000 & echo pid $!";
 
@@ -80,4 +83,34 @@ Deno.test("pty - a program that reads late gets all of its input, in order", asy
   assert.equal(await within(ended.promise, "its end"), 0);
   assert.equal(await Deno.readTextFile(path), lines.slice(1).join(""));
   await Deno.remove(path);
+});
+
+Deno.test("a flood leaves others their turns", async () => {
+  let bytes = 0;
+  let mostBytes = 0;
+  let total = 0;
+  let timer: ReturnType<typeof setTimeout>;
+  const turn = () => {
+    mostBytes = Math.max(mostBytes, bytes);
+    bytes = 0;
+    timer = setTimeout(turn, 0);
+  };
+  timer = setTimeout(turn, 0);
+  const ended = Promise.withResolvers<void>();
+  new Pty({
+    cols: 80,
+    rows: 24,
+    command: ["/bin/sh", "-c", "head -c 60000000 /dev/zero | tr '\\0' x"],
+    cwd: "/",
+    env: Deno.env.toObject(),
+    onOutput: ({ length }) => {
+      bytes += length;
+      total += length;
+    },
+    onExit: () => ended.resolve(),
+  });
+  await within(ended.promise, "its end");
+  clearTimeout(timer);
+  assert.equal(total, 60_000_000);
+  assert.ok(mostBytes <= MOST_BYTES, `${mostBytes} bytes in one turn`);
 });
