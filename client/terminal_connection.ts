@@ -32,6 +32,8 @@ export class TerminalConnection {
   readonly #socket: LiveSocket<typeof schemas>;
   #decoder = new MessageDecoder(terminalLimits.messageBytes);
   #shownBytes = 0;
+  /** A person came to look, and the runner does not know yet. */
+  #owesLook = false;
 
   constructor(options: TerminalConnectionOptions) {
     this.#options = options;
@@ -45,6 +47,7 @@ export class TerminalConnection {
         this.#decoder = new MessageDecoder(terminalLimits.messageBytes);
         this.#shownBytes = 0;
         this.resize(options.size());
+        if (this.#owesLook) this.looked();
       },
       onState: options.onState,
       probe: probeHub,
@@ -72,6 +75,11 @@ export class TerminalConnection {
   /** Says what fits here. */
   resize({ cols, rows }: TerminalSize): void {
     this.#socket.sendBytes(encodeJson(terminalTypes.resize, { cols, rows }));
+  }
+
+  /** A person came to look: told now, or once there is a connection. A connection that comes back by itself tells nothing. */
+  looked(): void {
+    this.#owesLook = !this.#socket.sendBytes(encodeMessage(terminalTypes.looked, new Uint8Array(0)));
   }
 
   /** Output was shown: more may come. */

@@ -151,7 +151,11 @@ export class TerminalView {
     element.addEventListener("paste", (event) => this.#checkPaste(event), { capture: true, signal });
     scrollByTouch(this.terminal, element, signal);
     this.#observer.observe(element);
+    const look = () => document.visibilityState === "visible" && this.#connection.looked();
+    document.addEventListener("visibilitychange", look, { signal });
+    globalThis.addEventListener("focus", look, { signal });
     this.#connection.start();
+    look();
     this.terminal.focus();
   }
 

@@ -52,6 +52,8 @@ export const terminalTypes = {
   resize: 17,
   /** Output bytes shown since the last one, 4 bytes big endian. */
   credit: 18,
+  /** Nothing: a person came to look. Whatever asked for one has one. */
+  looked: 19,
 } as const;
 
 const Cols = z.int().check(z.gte(2), z.lte(terminalLimits.cols));

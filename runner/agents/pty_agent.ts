@@ -190,6 +190,8 @@ export class PtyAgent implements Agent {
         return this.#watch.output();
       case "person":
         return this.#watch.person();
+      case "resized":
+        return this.#watch.resized();
       case "raised":
         this.#notices.add(event.text === "bell" ? "It rang the bell" : event.text);
         return this.#watch.raised();

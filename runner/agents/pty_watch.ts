@@ -30,7 +30,8 @@ export interface PtyWatchOptions {
 export class PtyWatch implements Disposable {
   readonly #options: PtyWatchOptions;
   #state: PtyState = { isWorking: false, needsYou: false };
-  #lastPersonMs = -Infinity;
+  /** When something last happened that a program answers by drawing. */
+  #lastEchoedMs = -Infinity;
   #viewers = 0;
   #workTimer: ReturnType<typeof setTimeout> | undefined;
   #silenceTimer: ReturnType<typeof setTimeout> | undefined;
@@ -42,7 +43,7 @@ export class PtyWatch implements Disposable {
   /** Something came from the program. */
   output(): void {
     const { echoMs = ECHO_MS, workMs = WORK_MS, silenceMs } = this.#options;
-    const isEcho = this.#now() - this.#lastPersonMs < echoMs;
+    const isEcho = this.#now() - this.#lastEchoedMs < echoMs;
     // What follows an echo within its time cannot be told from it; a silence that is counted begins again with any output.
     if (isEcho && this.#workTimer === undefined && this.#silenceTimer === undefined) return;
     if (!isEcho || this.#workTimer !== undefined) {
@@ -64,9 +65,14 @@ export class PtyWatch implements Disposable {
     this.#set({ needsYou: true });
   }
 
+  /** Its size changed: what it draws now is no work. */
+  resized(): void {
+    this.#lastEchoedMs = this.#now();
+  }
+
   /** Somebody typed or opened it. */
   person(): void {
-    this.#lastPersonMs = this.#now();
+    this.#lastEchoedMs = this.#now();
     this.#stopSilence();
     this.#set({ needsYou: false });
   }
@@ -78,7 +84,7 @@ export class PtyWatch implements Disposable {
 
   /** The program is gone, or begins anew. */
   reset(): void {
-    this.#lastPersonMs = -Infinity;
+    this.#lastEchoedMs = -Infinity;
     clearTimeout(this.#workTimer);
     this.#workTimer = undefined;
     this.#stopSilence();

@@ -53,6 +53,16 @@ Deno.test("the echo of what a person types is no work", () => {
   assert.deepEqual(states, [working]);
 });
 
+Deno.test("what is drawn for another size is no work, and nobody came for it", () => {
+  const { watch, states, clock } = watched(30);
+  using _ = watch;
+  watch.raised();
+  watch.resized();
+  clock.ms = 999;
+  watch.output();
+  assert.deepEqual(states, [waiting]);
+});
+
 Deno.test("who looks sees the silence; the bell asks whoever looks", async () => {
   const { watch, states, until, silences } = watched(1, 60);
   using _ = watch;

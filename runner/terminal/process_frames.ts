@@ -32,12 +32,14 @@ export const frameTypes = {
   hangUp: 13,
   /** From an observed process: output came. At most every OBSERVED_MS. */
   output: 14,
-  /** From an observed process: a person came, typed or resized. At most every OBSERVED_MS, and after each `raised`. */
+  /** From an observed process: a person came to look, or typed. At most every OBSERVED_MS, and after each `raised`. */
   person: 15,
   /** From an observed process: the bell ("bell") or a notification, as text. The same again only after OBSERVED_MS. */
   raised: 16,
   /** From an observed process: its program ended, EndedFrame as JSON. */
   ended: 17,
+  /** From an observed process: its size changed. At most every OBSERVED_MS. */
+  resized: 18,
 } as const;
 
 /** An observer hears of output and people this often at most. */

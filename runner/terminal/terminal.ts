@@ -19,6 +19,8 @@ import { type Viewer, type ViewerPort, Viewers } from "./viewers.ts";
 /** From text that is typed for somebody to the Enter after it. */
 const ENTER_AFTER_MS = 60;
 const LAST_CHARS = 16_000;
+/** What a program does so soon after a key is its answer to it. */
+const ECHO_MS = 1_000;
 
 export interface TerminalOptions extends TerminalSize {
   terminalId: string;
@@ -37,8 +39,10 @@ export interface TerminalOptions extends TerminalSize {
 /** Hears what goes on in a terminal. */
 export interface TerminalObserver {
   onOutput(): void;
-  /** A person came, typed or resized. */
+  /** A person came to look, or typed. */
   onPerson(): void;
+  /** The program draws its screen anew: what it prints now means nothing. */
+  onResized(): void;
   /** The bell ("bell") or a notification. */
   onRaised(text: string): void;
   onEnded(end: EndedFrame): void;
@@ -56,6 +60,8 @@ export class Terminal {
   #title = "";
   #attention: TerminalInfo["attention"] = null;
   #size: TerminalSize;
+  /** When somebody last typed. */
+  #lastInputMs = -Infinity;
   /** Why the pty does not read now. */
   readonly #pauses = new Set<"emulator" | "screen">();
   /** Screens and sizes are made one after another. */
@@ -73,16 +79,21 @@ export class Terminal {
         this.#title = title;
         options.onChange();
       },
-      onBell: () => this.#raise("bell"),
+      onBell: () => this.#onBell(),
       onNotification: (text) => this.#raise(text),
       onPressure: (isTooMuch) => isTooMuch ? this.#pause("emulator") : this.#resume("emulator"),
       onDone: (bytes) => this.#pool.give(bytes),
     });
     this.#viewers = new Viewers({
       onInput: (bytes) => {
+        this.#lastInputMs = performance.now();
         this.#calm();
         options.observer?.onPerson();
         this.#pty?.write(bytes);
+      },
+      onLooked: () => {
+        this.#calm();
+        options.observer?.onPerson();
       },
       onSize: (size) => void this.#resizeTo(size),
       onOwner: () => this.#viewers.giveSize(this.#size),
@@ -124,7 +135,6 @@ export class Terminal {
   /** Lets a viewer in; it is sent the screen, then what is live. */
   attach(id: number, canWrite: boolean, port: ViewerPort): void {
     this.#viewers.add(id, canWrite, port);
-    this.#options.observer?.onPerson();
     this.#options.onChange();
   }
 
@@ -237,6 +247,11 @@ export class Terminal {
     this.#options.onChange();
   }
 
+  /** A bell right after a key is the answer to it, such as a completion that found nothing. */
+  #onBell(): void {
+    if (performance.now() - this.#lastInputMs >= ECHO_MS) this.#raise("bell");
+  }
+
   /** Something asks for a person. */
   #raise(text: string): void {
     this.#attention = { text, at: this.#now() };
@@ -244,7 +259,7 @@ export class Terminal {
     this.#options.onChange();
   }
 
-  /** Somebody typed: whatever asked for a person has one. */
+  /** Somebody is there: whatever asked for a person has one. */
   #calm(): void {
     if (this.#attention === null) return;
     this.#attention = null;
@@ -252,7 +267,7 @@ export class Terminal {
   }
 
   async #resizeTo(size: TerminalSize): Promise<void> {
-    this.#options.observer?.onPerson();
+    this.#options.observer?.onResized();
     // At once: what is typed next is for a program that knows the size. What it draws then is read after the emulator has it, too.
     this.#pty?.resize(size);
     await this.#whenSettled(() => {

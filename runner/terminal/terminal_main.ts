@@ -154,6 +154,7 @@ class ToldObserver implements TerminalObserver {
   readonly #send: (bytes: Uint8Array) => void;
   #lastOutputMs = -Infinity;
   #lastPersonMs = -Infinity;
+  #lastResizedMs = -Infinity;
   #lastRaised = { text: "", atMs: -Infinity };
 
   constructor(send: (bytes: Uint8Array) => void) {
@@ -172,6 +173,13 @@ class ToldObserver implements TerminalObserver {
     if (now - this.#lastPersonMs < OBSERVED_MS) return;
     this.#lastPersonMs = now;
     this.#send(encodeMessage(frameTypes.person, new Uint8Array(0)));
+  }
+
+  onResized(): void {
+    const now = performance.now();
+    if (now - this.#lastResizedMs < OBSERVED_MS) return;
+    this.#lastResizedMs = now;
+    this.#send(encodeMessage(frameTypes.resized, new Uint8Array(0)));
   }
 
   onRaised(text: string): void {

@@ -47,7 +47,7 @@ export interface TerminalProcessOptions {
 }
 
 export type ObservedEvent =
-  | { kind: "output" | "person" }
+  | { kind: "output" | "person" | "resized" }
   | { kind: "raised"; text: string }
   | { kind: "ended"; end: EndedFrame };
 
@@ -255,6 +255,8 @@ function observedEvent(frame: TerminalMessage): ObservedEvent | null {
       return { kind: "output" };
     case frameTypes.person:
       return { kind: "person" };
+    case frameTypes.resized:
+      return { kind: "resized" };
     case frameTypes.raised:
       return { kind: "raised", text: new TextDecoder().decode(frame.payload) };
     case frameTypes.ended:

@@ -26,6 +26,8 @@ export interface ViewerPort {
 export interface ViewerWishes {
   /** Somebody typed. */
   onInput(bytes: Uint8Array): void;
+  /** Somebody came to look. */
+  onLooked(): void;
   /** The terminal is to have this size from here on; `giveSize` follows. */
   onSize(size: TerminalSize): void;
   /** The size stays, and another viewer decides it: `giveSize` follows. */
@@ -171,6 +173,8 @@ export class Viewers implements Disposable {
       case terminalTypes.credit:
         viewer.feed.credit(readCount(message));
         return;
+      case terminalTypes.looked:
+        return this.#wishes.onLooked();
       default:
         // A newer viewer's message: nothing here depends on it.
         return;

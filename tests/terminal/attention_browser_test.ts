@@ -3,7 +3,7 @@ import assert from "node:assert/strict";
 import { openSite } from "@/tests/browser/site.ts";
 import { eventually } from "@/tests/support/patience.ts";
 import { startRunner } from "@/tests/support/runner.ts";
-import { openTerminal, picture, shows, type, withoutWebgl } from "./page.ts";
+import { openTerminal, picture, shows, withoutWebgl } from "./page.ts";
 import { makeTerminal, TerminalClient } from "./terminal_client.ts";
 
 Deno.test("terminals that ask for a person, on other pages", async (t) => {
@@ -45,11 +45,10 @@ Deno.test("terminals that ask for a person, on other pages", async (t) => {
     await picture(other, "runner-attention");
   });
 
-  await t.step("the runner's page leads to it, and typing there calms all of them", async () => {
+  await t.step("the runner's page leads to it, and who comes to it calms all of them", async () => {
     await other.getByRole("link", { name: "Deploy wants an answer" }).tap();
     await other.getByRole("tab", { selected: true }).waitFor();
     await shows(other, "Deploy wants an answer");
-    await type(other, "thanks");
     await page.getByRole("tab", { name: "needs you" }).waitFor({ state: "detached" });
     await dashboard.getByRole("link", { name: "1 waiting for you" }).waitFor({ state: "detached" });
   });
@@ -65,10 +64,10 @@ Deno.test("terminals that ask for a person, on other pages", async (t) => {
     await page.getByRole("tab", { name: "exited" }).waitFor({ state: "detached" });
   });
 
-  await t.step("a session in a terminal rings in the dashboard's list like any other", async () => {
+  await t.step("a session in a terminal asks in the dashboard's list like any other", async () => {
     const sessionId = await runner.startSession({
       agentId: "terminal",
-      command: ["/bin/sh", "-c", "read x; printf '\\007'; exec cat"],
+      command: ["/bin/sh", "-c", "read x; printf '\\033]777;notify;Build;is done\\007'; exec cat"],
     });
     await dashboard.locator(`a[href="/session/${sessionId}"]`).waitFor();
     await using session = await eventually(

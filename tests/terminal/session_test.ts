@@ -80,6 +80,7 @@ Deno.test("any command as a session in a terminal", async (t) => {
     {
       await using terminal = await lookAt(hub, runner, sessionId);
       await terminal.shows("heard <hello>");
+      terminal.look();
       await viewer.until(() => viewer.timeline.meta.attention === 0, "nothing to attend to once it is open");
       terminal.type("typed\r");
       await terminal.shows("bye <typed>");

@@ -114,6 +114,11 @@ export class TerminalClient implements AsyncDisposable {
     this.send(encodeJson(terminalTypes.resize, { cols, rows }));
   }
 
+  /** As a person who comes to look. */
+  look(): void {
+    this.send(encodeMessage(terminalTypes.looked, new Uint8Array(0)));
+  }
+
   credit(bytes: number): void {
     this.send(encodeCount(terminalTypes.credit, bytes));
   }

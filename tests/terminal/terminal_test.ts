@@ -161,6 +161,30 @@ Deno.test("terminals through hub and runner", async (t) => {
     },
   );
 
+  await t.step(
+    "who comes to look is enough, a connection that comes back is not; a bell right after a key is its echo",
+    async () => {
+      const { terminalId } = await makeTerminal(hub, runner, {
+        command: ["/bin/sh", "-c", "read x; printf '\\007echo\\n'; read x; printf '\\033]9;look\\007'; exec cat"],
+      });
+      const info = () =>
+        hub.api("GET", `/api/terminals?runnerId=${runner.runnerId}`).then(({ terminals }) =>
+          terminals.find((terminal: TerminalInfo) => terminal.terminalId === terminalId)
+        );
+      await using client = await TerminalClient.open(hub, runner.runnerId, terminalId);
+      client.type("a\r");
+      await client.shows(/^echo$/m);
+      assert.equal((await info()).attention, null);
+      client.type("b\r");
+      await eventually(async () => (await info()).attention?.text === "look", "the attention");
+      await using again = await TerminalClient.open(hub, runner.runnerId, terminalId);
+      await eventually(async () => (await info()).viewerCount === 2, "its arrival");
+      assert.equal((await info()).attention?.text, "look");
+      again.look();
+      await eventually(async () => (await info()).attention === null, "calm");
+    },
+  );
+
   await t.step("folders outside the roots, unknown and foreign terminals are refused", async () => {
     const { runnerId } = runner;
     await assert.rejects(makeTerminal(hub, runner, { cwd: "/etc" }), /409.*outside this runner's roots/);
