@@ -248,6 +248,7 @@ for (const peers of ["mailboxes", "faulty"] as const) {
     }
     if (peers === "mailboxes") return;
     const direct = () => cluster.front.metric("perch_mesh_peers_direct");
-    await eventually(async () => await direct() === 6, "sockets between all hubs again");
+    // One that could not be reached is tried again after half a minute.
+    await eventually(async () => await direct() === 6, "sockets between all hubs again", SETTLE_MS);
   });
 }

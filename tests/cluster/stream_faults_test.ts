@@ -20,7 +20,7 @@ import { rssMb, TunnelClient } from "../tunnel/support.ts";
 import { Cluster, clusterTest } from "./cluster.ts";
 import { downloads, talks, Typist, uploads, type Work } from "./stream_load.ts";
 
-const FAULTS = 8;
+const FAULTS = 6;
 const SETTLE_MS = 60_000;
 /** Sockets that may come and go: idle connections that are kept, requests of this test. */
 const SPARE_SOCKETS = 12;
