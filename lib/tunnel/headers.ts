@@ -1,5 +1,6 @@
 /** What becomes of headers on their way through a tunnel. Pure. */
 import type { HeaderList } from "@/protocol/link/types.ts";
+import { framedBy } from "./framing.ts";
 import { endToEnd, isHeaderName, isHeaderValue } from "@/protocol/tunnel.ts";
 
 /** How a tunnel is reached, and what it leads to. */
@@ -14,6 +15,8 @@ export interface Passage {
   scheme: "http" | "https";
   /** The Host that the client sent. */
   host: string;
+  /** See hubAncestors. Null: what the application says of frames stays. */
+  ancestors: string | null;
 }
 
 /** Names of the cookies by which a browser is admitted to a tunnel; they go no further than the hub. */
@@ -169,14 +172,15 @@ export function answerHeaders(headers: HeaderList, passage: Passage): HeaderList
     } else if (name === "location" || name === "content-location") kept.push([name, outward(value, passage)]);
     else kept.push(header);
   }
+  const framed = passage.ancestors === null ? kept : framedBy(passage.ancestors, kept);
   if (isPath) {
-    kept.push(
+    framed.push(
       ["content-security-policy", sandboxPolicy],
       ["x-content-type-options", "nosniff"],
       ["referrer-policy", "no-referrer"],
     );
   }
-  return kept;
+  return framed;
 }
 
 /** A cookie as it is set for the tunnel's host alone, whatever host the application believes to be; null: by the name of the hub's own. */

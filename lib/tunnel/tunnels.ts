@@ -24,6 +24,7 @@ import {
 import { enter, ENTER_PATH, grantFrom } from "./entry.ts";
 import { forwardHttp, type Forwarding } from "./forward_http.ts";
 import { forwardSocket } from "./forward_socket.ts";
+import { hubAncestors } from "./framing.ts";
 import type { Passage } from "./headers.ts";
 import { LiveTunnel, type TunnelTopicMessage } from "./live_tunnel.ts";
 import { plainPage, strangerPage } from "./pages.ts";
@@ -109,7 +110,8 @@ export class Tunnels {
     }
     const grant = await grantFrom(req, live);
     if (grant === null) return strangerPage(this.#ownersWay(host, verdict.tunnelId, target));
-    const passage: Passage = { ...common, form: "origin", base, localHost: localHostOf(live.row) };
+    const ancestors = hubAncestors(this.#options.config.publicUrl, host);
+    const passage: Passage = { ...common, form: "origin", base, localHost: localHostOf(live.row), ancestors };
     return await this.#forward(req, live, grant, target, passage, isSocket);
   }
 
@@ -124,7 +126,8 @@ export class Tunnels {
     const admitted = await admitByPath(req, path, isSocket, { store: this.store, sessions, auth, config, liveOf });
     if (admitted instanceof Response) return admitted;
     const { live, grant, isOwnPage } = admitted;
-    const passage: Passage = { ...common, form: "path", base: path.prefix, localHost: localHostOf(live.row) };
+    const localHost = localHostOf(live.row);
+    const passage: Passage = { ...common, form: "path", base: path.prefix, localHost, ancestors: "'self'" };
     const response = await this.#forward(req, live, grant, path.target, passage, isSocket);
     const cookie = isOwnPage ? await pathCookie(admitted, path, common, this.store) : null;
     if (cookie !== null) response.headers.append("set-cookie", cookie);

@@ -107,7 +107,13 @@ function application(seen: Seen[]): (req: Request) => Promise<Response> {
       return response;
     }
     return new Response(page, {
-      headers: { "content-type": "text/html", "set-cookie": "from-app=1; HttpOnly; Domain=localhost" },
+      headers: {
+        "content-type": "text/html",
+        "set-cookie": "from-app=1; HttpOnly; Domain=localhost",
+        // As frameworks have it unless they are told otherwise. The preview shows it nevertheless.
+        "x-frame-options": "DENY",
+        "content-security-policy": "frame-ancestors 'none'; object-src 'none'",
+      },
     });
   };
 }
@@ -241,10 +247,11 @@ Deno.test("tunnel - a domain of its own, behind TLS", async (t) => {
     await page.getByRole("link", { name: "Go in as its owner" }).click();
     await titleOf(page);
     assert.ok(seen.some(({ path }) => path === "/wanted?x=1"));
-    await page.goto(`${hubUrl}/tunnel/${tunnelId}?next=${encodeURIComponent("/\\evil.example/")}`);
-    await page.waitForURL((url) => url.origin === origin);
-    await page.goto(`${hubUrl}/tunnel/${tunnelId}?next=${encodeURIComponent("https://evil.example/")}`);
-    await page.waitForURL((url) => url.origin === origin);
+    for (const next of ["/\\evil.example/", "https://evil.example/", "//evil.example/", "javascript:alert(1)"]) {
+      await page.goto(`${hubUrl}/tunnel/${tunnelId}?${new URLSearchParams({ next })}`);
+      await titleOf(page);
+      assert.equal(new URL(page.url()).origin, origin, next);
+    }
     const stranger = await deployment.device(false);
     const other = await stranger.newPage();
     await other.goto(`${origin}/wanted`);
@@ -258,7 +265,7 @@ Deno.test("tunnel - a domain of its own, behind TLS", async (t) => {
     const received: Seen[] = [];
     await using secret = localServer((req) => {
       received.push(seenOf(req));
-      return new Response("another tunnel's secret");
+      return new Response("<p>another tunnel's secret</p>", { headers: { "content-type": "text/html" } });
     });
     const sibling = originOf(await expose(secret.port));
     const requests: Seen[] = [];
@@ -299,6 +306,9 @@ Deno.test("tunnel - a domain of its own, behind TLS", async (t) => {
       opener: "none",
       top: "alone",
     });
+    // Nor can it show the other tunnel's pages to the owner, to have them press what they do not see.
+    const framed = page.frames().map((frame) => frame.url());
+    assert.ok(framed.includes("chrome-error://chromewebdata/") && !framed.includes(`${sibling}/secret`), framed.join());
     const { keys } = await hub.api("GET", "/api/keys");
     const names = keys.map(({ name }: { name: string }) => name);
     assert.ok(names.includes("control") && !names.includes("stolen"), names.join());

@@ -47,7 +47,7 @@ Deno.test("tunnel - where tunnels have no origin of their own", async (t) => {
   const received: string[] = [];
   await using local = localServer((req) => {
     for (const name of ["cookie", "authorization"]) if (req.headers.has(name)) received.push(req.headers.get(name)!);
-    return new Response(page, { headers: { "content-type": "text/html" } });
+    return new Response(page, { headers: { "content-type": "text/html", "x-frame-options": "DENY" } });
   });
   const browser = await launchBrowser(["--host-resolver-rules=MAP perch.test 127.0.0.1"]);
   try {
