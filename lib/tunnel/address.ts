@@ -55,8 +55,10 @@ export function frameSources(place: TunnelPlace, hubHost: string): string {
   const port = place.port ?? /:(\d{1,5})$/.exec(hubHost)?.[1] ?? "";
   if (place.domain !== null) return `${place.scheme}://*.${place.domain}${port === "" ? "" : `:${port}`}`;
   if (tunnelOrigin("", hubHost, place) !== null) return `http://*.localhost${/:(\d{1,5})$/.exec(hubHost)?.[0] ?? ""}`;
+  // A policy cannot name an IPv6 address; the hub's other pages let nobody frame them.
+  if (/^\[[0-9A-Fa-f:.]+\](:\d{1,5})?$/.test(hubHost)) return "'self'";
   // Without a scheme it is the page's own. A Host that could say more than a host's name gets nothing.
-  return /^[A-Za-z0-9.:[\]-]+$/.test(hubHost) ? `${hubHost}${TUNNEL_PATH}` : "'none'";
+  return /^[A-Za-z0-9.-]+(:\d{1,5})?$/.test(hubHost) ? `${hubHost}${TUNNEL_PATH}` : "'none'";
 }
 
 /** A request's target as it was sent: everything after the authority. */

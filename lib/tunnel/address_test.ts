@@ -32,6 +32,7 @@ Deno.test("address - origins and what may be framed", () => {
   assert.equal(tunnelOrigin(label, "perch.example", domain), `https://${label}.tunnels.example`);
   assert.equal(frameSources(local, "127.0.0.1:7700"), "http://*.localhost:7700");
   assert.equal(frameSources(local, "192.0.2.1:7700"), "192.0.2.1:7700/api/tunnel/");
+  assert.equal(frameSources(local, "[2001:db8::1]:7700"), "'self'");
   for (const host of ["a b", "a;script-src *", "a,b", "'self'", ""]) {
     assert.equal(frameSources(local, host), "'none'", host);
   }

@@ -6,7 +6,8 @@ export function hubAncestors(publicUrl: string | undefined, host: string): strin
   if (publicUrl !== undefined) return `'self' ${new URL(publicUrl).origin}`;
   const local = /\.localhost(:\d{1,5})?$/i.exec(host);
   if (local === null) return null;
-  return ["'self'", ...["localhost", "127.0.0.1", "[::1]"].map((name) => `http://${name}${local[1] ?? ""}`)].join(" ");
+  // A policy cannot name IPv6 addresses.
+  return ["'self'", ...["localhost", "127.0.0.1"].map((name) => `http://${name}${local[1] ?? ""}`)].join(" ");
 }
 
 /**

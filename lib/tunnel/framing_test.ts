@@ -5,7 +5,7 @@ Deno.test("framing - by the hub's pages, wherever they are, and by nobody else",
   assert.equal(hubAncestors("https://perch.example:8443/", "x.tunnels.example"), "'self' https://perch.example:8443");
   assert.equal(
     hubAncestors(undefined, "x.localhost:7700"),
-    "'self' http://localhost:7700 http://127.0.0.1:7700 http://[::1]:7700",
+    "'self' http://localhost:7700 http://127.0.0.1:7700",
   );
   assert.equal(hubAncestors(undefined, "x.tunnels.example"), null);
   const own: [string, string] = ["content-security-policy", "frame-ancestors 'self' https://perch.example"];
