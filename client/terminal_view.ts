@@ -15,6 +15,8 @@ import { arrowBytes, type ArrowKey, modified } from "./terminal_keys.ts";
 import { scrollByTouch } from "./terminal_touch.ts";
 
 const FONT_PX = { fine: 13, coarse: 12 };
+/** While a window is being resized, its terminal's program is told this often at most. */
+const RESIZE_MS = 100;
 /** The smallest text into which somebody else's wider terminal is fitted; beyond it one scrolls. */
 const MIN_FONT_PX = 7;
 /** localStorage: "allow" lets programs write to this browser's clipboard. */
@@ -100,6 +102,7 @@ export class TerminalView {
   readonly #listeners = new AbortController();
   #element: HTMLElement | null = null;
   #told: TerminalSize | null = null;
+  #resizeTimer: ReturnType<typeof setTimeout> | undefined;
 
   constructor(options: TerminalViewOptions) {
     this.#options = options;
@@ -162,6 +165,7 @@ export class TerminalView {
   dispose(): void {
     this.#listeners.abort();
     this.#observer.disconnect();
+    clearTimeout(this.#resizeTimer);
     this.#connection.dispose();
     this.terminal.dispose();
   }
@@ -325,9 +329,14 @@ export class TerminalView {
   #onResized(): void {
     const fitting = this.#fitting();
     if (fitting === null) return;
-    if (this.#told?.cols !== fitting.cols || this.#told.rows !== fitting.rows) {
+    const isNew = this.#told?.cols !== fitting.cols || this.#told.rows !== fitting.rows;
+    if (isNew && this.#resizeTimer === undefined) {
       this.#told = fitting;
       this.#connection.resize(fitting);
+      this.#resizeTimer = setTimeout(() => {
+        this.#resizeTimer = undefined;
+        this.#onResized();
+      }, RESIZE_MS);
     }
     this.#fitText();
   }

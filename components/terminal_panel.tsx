@@ -7,6 +7,7 @@ import { terminalName } from "@/protocol/terminal.ts";
 import { shortPath } from "@/client/format.ts";
 import type { LiveList } from "@/client/live_lists.ts";
 import { TerminalList } from "@/client/terminal_list.ts";
+import { Dialog } from "./dialog.tsx";
 import { Icon } from "./icons.tsx";
 import { Menu } from "./menu.tsx";
 import { NewTerminalDialog } from "./terminal_new.tsx";
@@ -39,6 +40,7 @@ export function TerminalPanel(props: TerminalPanelProps): JSX.Element {
   const titles = useSignal<ReadonlyMap<string, string>>(new Map());
   const isSearching = useSignal(false);
   const isChoosing = useSignal(false);
+  const closingId = useSignal<string | null>(null);
   const { current } = list;
   const make = async (folder: string, command?: string[]) => {
     const made = await list.make({ cwd: folder, ...(command ? { command } : {}) });
@@ -60,10 +62,18 @@ export function TerminalPanel(props: TerminalPanelProps): JSX.Element {
   const titleOf = (item: typeof items[number]) => titles.value.get(item.terminalId) || item.title;
   const names = items.map((item) => terminalName({ ...item, title: titleOf(item) }));
   const close = (terminalId: string) => {
+    closingId.value = null;
     const at = items.findIndex((item) => item.terminalId === terminalId);
     if (current.value === terminalId) current.value = (items[at + 1] ?? items[at - 1])?.terminalId ?? null;
     void list.close(terminalId);
   };
+  // What runs ends with its terminal: that is asked first.
+  const askToClose = (terminalId: string) => {
+    const isRunning = items.find((item) => item.terminalId === terminalId)?.status.state === "running";
+    if (isRunning) closingId.value = terminalId;
+    else close(terminalId);
+  };
+  const closing = items.find((item) => item.terminalId === closingId.value);
   const restart = () => shown && void list.restart(shown.terminalId);
   return (
     <section class="terminal-panel" aria-label="Terminals">
@@ -82,7 +92,7 @@ export function TerminalPanel(props: TerminalPanelProps): JSX.Element {
               isAmbiguous={names.indexOf(names[at]!) !== names.lastIndexOf(names[at]!)}
               isCurrent={item === shown}
               onChoose={() => current.value = item.terminalId}
-              onClose={() => close(item.terminalId)}
+              onClose={() => askToClose(item.terminalId)}
             />
           ))}
         </div>
@@ -97,7 +107,7 @@ export function TerminalPanel(props: TerminalPanelProps): JSX.Element {
             </button>
           }
           after={shown && (
-            <button type="button" class="is-danger-text" onClick={() => close(shown.terminalId)}>
+            <button type="button" class="is-danger-text" onClick={() => askToClose(shown.terminalId)}>
               <Icon name="trash" />Close terminal
             </button>
           )}
@@ -122,6 +132,19 @@ export function TerminalPanel(props: TerminalPanelProps): JSX.Element {
           />
         )
         : <Nothing list={list} cwd={cwd} isChoosing={isChoosing} onMake={make} />}
+      {closing && (
+        <Dialog
+          title={`Close ${terminalName({ ...closing, title: titleOf(closing) })}?`}
+          onClose={() => closingId.value = null}
+        >
+          <p>What runs in it ends.</p>
+          <div class="button-row is-end">
+            <button type="button" class="button is-danger" onClick={() => close(closing.terminalId)}>
+              End and close
+            </button>
+          </div>
+        </Dialog>
+      )}
       {isChoosing.value && (
         <NewTerminalDialog
           runnerId={runnerId}

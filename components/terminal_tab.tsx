@@ -1,5 +1,6 @@
 /** One terminal in the strip of tabs. */
 import type { JSX } from "preact";
+import { useEffect, useRef } from "preact/hooks";
 import { type TerminalInfo, terminalName } from "@/protocol/terminal.ts";
 import { shortPath } from "@/client/format.ts";
 import { Icon } from "./icons.tsx";
@@ -18,10 +19,14 @@ interface TerminalTabProps {
 export function TerminalTab(props: TerminalTabProps): JSX.Element {
   const { item, title, isAmbiguous, isCurrent, onChoose, onClose } = props;
   const name = terminalName({ ...item, title });
+  const box = useRef<HTMLSpanElement>(null);
+  useEffect(() => {
+    if (isCurrent) box.current?.scrollIntoView({ block: "nearest", inline: "nearest" });
+  }, [isCurrent]);
   const needsYou = !isCurrent && item.attention !== null;
   const hint = `${item.command.join(" ")}\n${shortPath(item.cwd)}${item.attention ? `\n${item.attention.text}` : ""}`;
   return (
-    <span class={`terminal-tab ${isCurrent ? "is-current" : ""}`} role="presentation">
+    <span ref={box} class={`terminal-tab ${isCurrent ? "is-current" : ""}`} role="presentation">
       <button
         type="button"
         role="tab"

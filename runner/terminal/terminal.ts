@@ -60,6 +60,8 @@ export class Terminal {
   #title = "";
   #attention: TerminalInfo["attention"] = null;
   #size: TerminalSize;
+  /** The size that the screen gets next; null: none. */
+  #wantedSize: TerminalSize | null = null;
   /** When somebody last typed. */
   #lastInputMs = -Infinity;
   /** Why the pty does not read now. */
@@ -266,15 +268,21 @@ export class Terminal {
     this.#options.onChange();
   }
 
+  /** Of sizes that come faster than screens can be laid out anew, the last one counts. */
   async #resizeTo(size: TerminalSize): Promise<void> {
     this.#options.observer?.onResized();
     // At once: what is typed next is for a program that knows the size. What it draws then is read after the emulator has it, too.
     this.#pty?.resize(size);
+    const isQueued = this.#wantedSize !== null;
+    this.#wantedSize = size;
+    if (isQueued) return;
     await this.#whenSettled(() => {
       const { cols, rows } = this.#size;
-      if (cols !== size.cols || rows !== size.rows) {
-        this.#size = size;
-        this.#emulator.resize(size);
+      const wanted = this.#wantedSize!;
+      this.#wantedSize = null;
+      if (cols !== wanted.cols || rows !== wanted.rows) {
+        this.#size = wanted;
+        this.#emulator.resize(wanted);
         this.#options.onChange();
       }
       this.#viewers.giveSize(this.#size);

@@ -210,6 +210,7 @@ Deno.test("terminals in a browser", async (t) => {
     await type(page, "to the program");
     await shows(page, "to the program\nto the program");
     await page.locator(".terminal-tab-close").last().click();
+    await page.getByRole("dialog", { name: /^Close .*\?$/ }).getByRole("button", { name: "End and close" }).click();
     await page.getByRole("tab").nth(1).waitFor({ state: "detached" });
     await shows(page, "$");
   });

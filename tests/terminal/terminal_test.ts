@@ -63,6 +63,12 @@ Deno.test("terminals through hub and runner", async (t) => {
     first.type("stty size\r");
     await first.shows("40 120");
     await second.shows("40 120");
+    // As a window that is being resized.
+    for (let cols = 200; cols > 70; cols--) first.resize(cols, 20);
+    first.type("clear; stty size\r");
+    await first.until(() => first.size?.cols === 71 && second.size?.cols === 71, "the last size");
+    await first.shows("20 71");
+    await second.shows("20 71");
     assert.equal(second.text, first.text);
   });
 
