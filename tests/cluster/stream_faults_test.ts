@@ -207,7 +207,9 @@ async function showsAll(
   runner: RunnerProcess,
   last: { terminalId: string; screen: string },
 ): Promise<void> {
-  await using viewer = await TerminalClient.open(hub, runner.runnerId, last.terminalId);
+  // A hub that has used no connection to denokv since these broke finds that out first, and says so.
+  const open = () => TerminalClient.open(hub, runner.runnerId, last.terminalId).catch(() => null);
+  await using viewer = await eventually(open, "a new viewer's screen");
   await viewer.until(() => viewer.text === last.screen, "the whole screen and its scrollback");
 }
 

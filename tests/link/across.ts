@@ -30,8 +30,8 @@ export interface Isolates {
 const MB = 1_000_000;
 /** Streams that stand still and take more memory than this are kept somewhere. */
 const STALLED_MB = 96;
-/** Bytes that may be on their way to a reader that stands still: the windows, and some MB in each kernel buffer. */
-const STALLED_BYTES = 48 * MB;
+/** Bytes that may be on their way to a reader that stands still: what kernels keep (up to 36 MB at each of four hops), and the windows. */
+const STALLED_BYTES = 150 * MB;
 const encoder = new TextEncoder();
 const shell = ["/bin/sh", "-c", "stty -echo; PS1= ENV= exec sh -i"];
 
