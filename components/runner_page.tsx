@@ -92,6 +92,7 @@ function Live({ runner, sessions }: { runner: RunnerInfo; sessions: LiveSessions
           isConnected={runner.isConnected}
           sessionId={null}
           sessions={choices}
+          hosts={runner.tunnelHosts ?? []}
         />
       </section>
       <section class="panel" aria-labelledby="runner-sessions">

@@ -1,14 +1,18 @@
 /** What stands beside a session's timeline: its ports, or the preview of one of them. Loaded when it is first wanted. */
+import * as z from "zod/mini";
 import type { ComponentChildren, JSX } from "preact";
 import { useSignal } from "@preact/signals";
 import { useEffect, useRef } from "preact/hooks";
-import { errorText } from "@/client/api.ts";
+import { api, errorText } from "@/client/api.ts";
 import { entryOf, tabOf } from "@/client/tunnels.ts";
+import { RunnerInfo } from "@/protocol/shared.ts";
 import type { TunnelInfo } from "@/protocol/tunnel.ts";
 import { Icon } from "./icons.tsx";
 import { useSession } from "./session_context.ts";
 import { SideHandle } from "./side_handle.tsx";
 import { TunnelPanel } from "./tunnel_panel.tsx";
+
+const OneRunner = z.object({ runner: RunnerInfo });
 
 /** A previewed page is a stranger's: it may run in its own origin, and neither leave its frame nor reach this one. */
 const SANDBOX = "allow-scripts allow-same-origin allow-forms allow-modals allow-popups allow-downloads";
@@ -37,8 +41,17 @@ function Ports(): JSX.Element | null {
   const { store, side, tunnels } = useSession();
   const problem = useSignal<string | null>(null);
   const info = store.info.value;
+  const runner = useSignal<RunnerInfo | null>(null);
+  const runnerId = info?.runnerId ?? null;
   useEffect(() => void tunnels.refresh(), [tunnels]);
-  if (!info?.runnerId) return null;
+  useEffect(() => {
+    if (runnerId === null) return;
+    api(OneRunner, "GET", `/api/runners/${encodeURIComponent(runnerId)}`).then(
+      (answer) => runner.value = answer.runner,
+      (error) => problem.value = errorText(error),
+    );
+  }, [runnerId, info?.isActive]);
+  if (!info || runnerId === null) return null;
   const preview = async (tunnel: TunnelInfo) => {
     problem.value = null;
     const shown = side.peek();
@@ -50,8 +63,6 @@ function Ports(): JSX.Element | null {
       problem.value = errorText(error);
     }
   };
-  // Whether the runner itself is there, each tunnel tells; a session without one lets its host speak for it.
-  const isConnected = tunnels.items.value?.[0]?.isConnected ?? info.isActive;
   return (
     <>
       <Head>
@@ -61,10 +72,11 @@ function Ports(): JSX.Element | null {
         {problem.value && <p class="refusal" role="alert">{problem.value}</p>}
         <TunnelPanel
           list={tunnels}
-          runnerId={info.runnerId}
-          isConnected={isConnected}
+          runnerId={runnerId}
+          isConnected={runner.value?.isConnected ?? true}
           sessionId={store.sessionId}
           sessions={[]}
+          hosts={runner.value?.tunnelHosts ?? []}
           onPreview={preview}
         />
       </div>

@@ -17,6 +17,8 @@ interface ExposeFormProps {
   isConnected: boolean;
   sessionId: string | null;
   sessions: readonly SessionChoice[];
+  /** Hosts beside the runner's machine that its owner allows. */
+  hosts: readonly string[];
   onDone: () => void;
   /** Absent: the form stays. */
   onCancel?: () => void;
@@ -24,10 +26,10 @@ interface ExposeFormProps {
 
 const DAY_MS = 24 * 60 * 60 * 1000;
 const ends = [["", "When it is closed"], [DAY_MS, "After a day"], [7 * DAY_MS, "After a week"]] as const;
-const FIELDS = ["port", "name", "host", "sessionId"];
+const FIELDS = ["port", "name"];
 
 export function ExposeForm(props: ExposeFormProps): JSX.Element {
-  const { runnerId, isConnected, sessionId, sessions, onDone, onCancel } = props;
+  const { runnerId, isConnected, sessionId, sessions, hosts, onDone, onCancel } = props;
   const id = useId();
   const port = useSignal("");
   const name = useSignal("");
@@ -49,7 +51,7 @@ export function ExposeForm(props: ExposeFormProps): JSX.Element {
         runnerId,
         port: portOf(port.value),
         ...(name.value.trim() === "" ? {} : { name: name.value.trim() }),
-        ...(host.value.trim() === "" ? {} : { host: host.value.trim() }),
+        ...(host.value === "" ? {} : { host: host.value }),
         ...(owner === "" ? {} : { sessionId: owner }),
         ...(ttlMs.value === "" ? {} : { ttlMs: Number(ttlMs.value) }),
       });
@@ -98,16 +100,20 @@ export function ExposeForm(props: ExposeFormProps): JSX.Element {
       <details class="fold-plain">
         <summary>More options</summary>
         <div class="tunnel-fields">
-          <Field
-            label="Host"
-            name="host"
-            value={host.value}
-            onInput={(value) => host.value = value}
-            isRequired={false}
-            placeholder="this machine"
-            hint="Another one only if the runner was started with --tunnel-host."
-            error={errorOf("host")}
-          />
+          {hosts.length > 0 && (
+            <div class="form-field">
+              <label for={`${id}-host`}>Host</label>
+              <select
+                id={`${id}-host`}
+                class="select"
+                value={host.value}
+                onChange={(event) => host.value = event.currentTarget.value}
+              >
+                <option value="">This machine</option>
+                {hosts.map((one) => <option key={one} value={one}>{one}</option>)}
+              </select>
+            </div>
+          )}
           <div class="form-field">
             <label for={`${id}-end`}>Ends</label>
             <select

@@ -16,6 +16,8 @@ export interface TunnelPanelProps {
   /** The session that new tunnels belong to; null: these are the runner's, and each may belong to one of `sessions`. */
   sessionId: string | null;
   sessions: readonly SessionChoice[];
+  /** Hosts beside the runner's machine that its owner allows. */
+  hosts: readonly string[];
   /** Shows a tunnel's page beside what is there; absent: there is no room for that. */
   onPreview?: (tunnel: TunnelInfo) => void;
 }

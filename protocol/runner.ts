@@ -25,6 +25,8 @@ export const RegisterRunner = z.object({
   storedSessionIds: z.optional(z.array(Id).check(z.maxLength(10_000))),
   warnings: z.array(z.string().check(z.maxLength(1_000))).check(z.maxLength(32)),
   terminals: z.optional(RunnerTerminals),
+  /** Hosts beside this machine that its owner lets tunnels lead to. */
+  tunnelHosts: z.optional(z.array(z.string().check(z.maxLength(253))).check(z.maxLength(64))),
 });
 export type RegisterRunner = z.infer<typeof RegisterRunner>;
 

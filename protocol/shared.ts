@@ -118,6 +118,8 @@ export const RunnerInfo = z.object({
   warnings: z.array(z.string().check(z.maxLength(1_000))).check(z.maxLength(32)),
   /** Absent: it is not connected, or too old to say. */
   terminals: z.optional(RunnerTerminals),
+  /** Hosts beside its own machine that its tunnels may lead to. */
+  tunnelHosts: z.optional(z.array(z.string().check(z.maxLength(253))).check(z.maxLength(64))),
 });
 export type RunnerInfo = z.infer<typeof RunnerInfo>;
 

@@ -111,7 +111,8 @@ export async function runDaemon(options: DaemonOptions): Promise<number> {
   });
   using news = new TerminalNews(() => terminals.list(), () => link.tellTerminals());
   terminals.serve(dataLink);
-  const exposures = new Exposures(dataDir.tunnels, options.tunnelHosts ?? config.tunnelHosts ?? []);
+  const tunnelHosts = options.tunnelHosts ?? config.tunnelHosts ?? [];
+  const exposures = new Exposures(dataDir.tunnels, tunnelHosts);
   const unreadable = exposures.load();
   if (unreadable !== null) write("warning", unreadable);
   using tunnels = new RunnerTunnels(exposures, write);
@@ -120,6 +121,7 @@ export async function runDaemon(options: DaemonOptions): Promise<number> {
     runnerId,
     name: runnerName(config, options.nameOption),
     roots,
+    tunnelHosts,
     target: requireTarget,
     listAgents: options.listAgents,
     liveIds: () => hosts.liveIds(),

@@ -33,6 +33,8 @@ export interface RunnerLinkOptions {
   runnerId: string;
   name: string;
   roots: readonly string[];
+  /** Hosts beside this machine that tunnels may lead to. */
+  tunnelHosts: readonly string[];
   target(): HubTarget;
   listAgents(): Promise<AgentInfo[]>;
   liveIds(): string[];
@@ -115,6 +117,7 @@ export class RunnerLink {
       storedSessionIds: options.storedIds(),
       warnings: [],
       terminals: options.terminals(),
+      ...(options.tunnelHosts.length > 0 ? { tunnelHosts: [...options.tunnelHosts] } : {}),
     };
     this.#send(register);
   }

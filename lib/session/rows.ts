@@ -110,8 +110,11 @@ export interface EntryBlobRef extends BlobRef {
 export type PackedEntry = Packed<EntryBlobRef>;
 
 /** What lies under keys.runners.row. */
-export interface RunnerRow
-  extends Pick<RegisterRunner, "name" | "roots" | "agents" | "version" | "platform" | "warnings" | "terminals"> {
+export interface RunnerRow extends
+  Pick<
+    RegisterRunner,
+    "name" | "roots" | "agents" | "version" | "platform" | "warnings" | "terminals" | "tunnelHosts"
+  > {
   registeredAt: number;
 }
 

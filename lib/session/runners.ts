@@ -37,7 +37,8 @@ export class KvRunnerStore implements RunnerStore {
 
   async register(userId: string, isolateId: string, register: RegisterRunner): Promise<RunnerLease | null> {
     const { kv, now } = this.#context;
-    const { runnerId, name, roots, agents, version, platform, warnings, terminals } = register;
+    const { runnerId, name, roots, agents, version, platform, warnings, terminals, tunnelHosts } = register;
+    const said = { name, roots, agents, version, platform, warnings, terminals, tunnelHosts };
     for (let attempt = 0; attempt < maxAttempts; attempt++) {
       const [owner, old] = await kv.getMany<[OwnerRow, Packed]>([
         keys.runner.owner(runnerId),
@@ -45,7 +46,7 @@ export class KvRunnerStore implements RunnerStore {
       ]);
       if (owner.value && owner.value.userId !== userId) return null;
       const producerEpoch = (owner.value?.producerEpoch ?? 0) + 1;
-      const row: RunnerRow = { name, roots, agents, version, platform, warnings, terminals, registeredAt: now() };
+      const row: RunnerRow = { ...said, registeredAt: now() };
       const producer: ProducerRow = { producerEpoch, isolateId, at: now() };
       const atomic = kv.atomic()
         .check(owner, old)

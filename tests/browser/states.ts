@@ -280,7 +280,7 @@ function tunnelStates(
         await page.getByText("Write a speed like").waitFor();
         await page.getByRole("button", { name: "Expose a port" }).click();
         await page.getByText("More options").click();
-        await page.getByLabel("Host").waitFor();
+        await page.getByLabel("Ends").waitFor();
       },
     },
     {

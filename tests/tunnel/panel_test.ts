@@ -23,7 +23,7 @@ socket.onclose = () => state.textContent = "gone";</script>`;
 
 Deno.test("the ports of a runner's page", async (t) => {
   await using site = await openSite();
-  await using runner = await startRunner(site.hub);
+  await using runner = await startRunner(site.hub, { args: ["--tunnel-host", "127.0.0.2"] });
   const { hub } = site;
   await using local = localServer((req) => {
     if (req.headers.get("upgrade") === "websocket") return Deno.upgradeWebSocket(req).response;
@@ -50,18 +50,11 @@ Deno.test("the ports of a runner's page", async (t) => {
     await owner.getByRole("button", { name: "Expose" }).click();
     await owner.getByText("A port is a number from 1 to 65535.").waitFor();
     assert.equal(await field("Port").getAttribute("aria-invalid"), "true");
-    await field("Port").fill(`${local.port}`);
-    await owner.getByText("More options").click();
-    await field("Host").fill("10.0.0.1");
-    await owner.getByRole("button", { name: "Expose" }).click();
-    await owner.getByText(/this machine only.*--tunnel-host 10\.0\.0\.1/).waitFor();
-    assert.equal(await field("Host").getAttribute("aria-invalid"), "true");
-    assert.equal(await field("Port").getAttribute("aria-invalid"), null);
     assert.deepEqual(await rows(), []);
   });
 
   await t.step("a port is exposed, with a name and for a session", async () => {
-    await field("Host").fill("");
+    await field("Port").fill(`${local.port}`);
     await field("Name").fill("Guests");
     await field("Session").selectOption({ label: "The pond" });
     await owner.getByRole("button", { name: "Expose" }).click();
@@ -123,6 +116,19 @@ Deno.test("the ports of a runner's page", async (t) => {
     await field("Name").fill("Guests");
     await owner.getByRole("button", { name: "Save" }).click();
     await item("Guests").waitFor();
+  });
+
+  await t.step("hosts that the runner's owner allows can be chosen, and no others", async () => {
+    await owner.getByRole("button", { name: "Expose a port" }).click();
+    await owner.getByText("More options").click();
+    assert.deepEqual(await field("Host").getByRole("option").allTextContents(), ["This machine", "127.0.0.2"]);
+    await field("Host").selectOption("127.0.0.2");
+    await field("Port").fill("9");
+    await owner.getByRole("button", { name: "Expose", exact: true }).click();
+    await item("127.0.0.2:9").getByText("127.0.0.2:9").first().waitFor();
+    await owner.getByRole("button", { name: "Close 127.0.0.2:9" }).click();
+    await owner.getByRole("button", { name: "Close the port" }).click();
+    await item("127.0.0.2:9").waitFor({ state: "detached" });
   });
 
   const guests = await site.browser.newContext();
