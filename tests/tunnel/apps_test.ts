@@ -254,6 +254,8 @@ async function tryAll(
   hubUrl: string,
   originOf: (tunnelId: string) => string,
 ): Promise<void> {
+  // Together: installing waits for the network, building for the processor.
+  await Promise.all((["vite", "sveltekit", "next"] as const).map(ensureApp));
   await using runner = await startRunner(hub);
   const browser = await launchBrowser([
     "--ignore-certificate-errors",
