@@ -8,14 +8,14 @@ export type IsolateCommand =
   | { type: "stop" };
 export type IsolateReport = { type: "loaded" } | { type: "ready" } | { type: "stopped" };
 
-const { closeHub, hub, withTunnels } = await import("./main.ts");
+const { closeHub, hub, serve } = await import("./main.ts");
 const { default: site } = await import("./_fresh/server.js");
 let server: Deno.HttpServer | undefined;
 
 self.onmessage = async ({ data }: MessageEvent<IsolateCommand>) => {
   if (data.type === "serve") {
     const onListen = () => self.postMessage({ type: "ready" } satisfies IsolateReport);
-    server = Deno.serve({ hostname: data.host, port: data.port, reusePort: true, onListen }, withTunnels(site.fetch));
+    server = serve(site.fetch, { hostname: data.host, port: data.port, reusePort: true, onListen });
     return;
   }
   if (data.type === "begin_drain") return hub.beginDrain();

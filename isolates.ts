@@ -13,9 +13,9 @@ export interface Isolates {
 /** Starts `count` isolates on one port; resolves when all of them listen. The app must have been built. */
 export async function startIsolates(options: { host: string; port: number; count: number }): Promise<Isolates> {
   const { host, port, count } = options;
-  const { auth, closeHub, hub, withTunnels } = await import("./main.ts");
+  const { auth, closeHub, hub, serve } = await import("./main.ts");
   const { default: site } = await import("./_fresh/server.js");
-  const server = Deno.serve({ hostname: host, port, reusePort: count > 1, onListen() {} }, withTunnels(site.fetch));
+  const server = serve(site.fetch, { hostname: host, port, reusePort: count > 1, onListen() {} });
   const workers = Array.from({ length: count - 1 }, () => new IsolateWorker());
   await Promise.all(workers.map((worker) => worker.serve(host, port)));
   return {

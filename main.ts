@@ -140,13 +140,19 @@ export const app = new App<State>()
   .fsRoutes();
 
 /**
- * What a server that this program starts is given: tunnels are answered without the app around them, which costs more than they do.
- * The app's first middleware does the same for servers that know nothing of it.
+ * Serves the built app on a port. Tunnels are answered without the app around them, which costs more than they do; the app's first
+ * middleware does the same for servers that know nothing of it.
  */
-export function withTunnels(
+export function serve(
   app: (req: Request, info: Deno.ServeHandlerInfo<Deno.NetAddr>) => Promise<Response>,
-): Deno.ServeHandler<Deno.NetAddr> {
-  return (req, info) => hub.tunnels.answer(req, info.remoteAddr) ?? app(req, info);
+  options: Deno.ServeTcpOptions,
+): Deno.HttpServer<Deno.NetAddr> {
+  // An answer that has begun and cannot go on: the client sees it break off. As a rule a tunnel's local server broke its own.
+  const onError = (error: unknown) => {
+    log.info("answer_broken", { error: errorText(error) });
+    return new Response(null, { status: 500 });
+  };
+  return Deno.serve({ ...options, onError }, (req, info) => hub.tunnels.answer(req, info.remoteAddr) ?? app(req, info));
 }
 
 export { auth };

@@ -56,8 +56,11 @@ export class Child implements AsyncDisposable {
   }
 
   async #keepLog(): Promise<void> {
-    const file = await Deno.open(this.logPath, { append: true, create: true });
-    await this.#child.stderr.pipeTo(file.writable);
+    using file = await Deno.open(this.logPath, { append: true, create: true });
+    // Not through `file.writable`, which keeps what it is given until it is closed.
+    for await (const chunk of this.#child.stderr) {
+      for (let at = 0; at < chunk.length;) at += await file.write(chunk.subarray(at));
+    }
   }
 
   /** The first match in its stdout. Rejects with the end of its log when it ends without one. */

@@ -7,7 +7,7 @@ import { answerOf, localServer, rawExchange, startRig, wholeOf } from "./support
 const encoder = new TextEncoder();
 
 Deno.test("tunnel - HTTP", async (t) => {
-  await using rig = await startRig();
+  await using rig = await startRig({ env: { PERCH_LOG_LEVEL: "info" } });
 
   await t.step("every method, with path, query and headers as they were sent", async () => {
     await using local = localServer(async (req) => {
@@ -156,6 +156,12 @@ Deno.test("tunnel - HTTP", async (t) => {
     request.end();
     const answer = await within(answered, "the head");
     await assert.rejects(within(wholeOf(answer), "the break"), (error: Error) => !/did not happen/.test(error.message));
+    // It is a line of the log like all others.
+    const log = await eventually(async () => {
+      const text = await Deno.readTextFile(rig.hub.logPath);
+      return text.includes("answer_broken") ? text : null;
+    }, "the line of the log");
+    for (const line of log.trimEnd().split("\n")) assert.equal(typeof JSON.parse(line).event, "string", line);
     listener.close();
     await served;
   });
