@@ -52,6 +52,8 @@ export class PtyAgent implements Agent {
   #title = "";
   #isStopping = false;
   #hasEnded = false;
+  /** How the program ended. */
+  #end: AgentExit | null = null;
 
   /** Throws AgentStartError when there is no command, or PERCH_TERMINAL_SILENCE_S is no number. */
   constructor(context: AgentContext, options: PtyAgentOptions) {
@@ -212,7 +214,8 @@ export class PtyAgent implements Agent {
       reason: isFailure ? "failed" : "closed",
       detail: `the program ${how}`,
     };
-    this.#exit({ code, signal: signal === null ? null : String(signal), stderrTail: "", end });
+    this.#end = { code, signal: signal === null ? null : String(signal), stderrTail: "", end };
+    // Told when the terminal's process is gone: by then viewers have what the program printed last.
     void this.#process?.close();
   }
 
@@ -220,7 +223,7 @@ export class PtyAgent implements Agent {
   #onGone(): void {
     this.#hasEnded = true;
     this.#programEnded.resolve();
-    this.#exit({ code: null, signal: "the end of its terminal's process", stderrTail: "" });
+    this.#exit(this.#end ?? { code: null, signal: "the end of its terminal's process", stderrTail: "" });
   }
 
   #exit(exit: AgentExit): void {

@@ -25,6 +25,8 @@ import {
 
 /** Frames are read in pieces of this size. */
 const READ_BYTES = 256 * 1024;
+/** How long viewers may take what the terminal showed last, when it ends. */
+const LAST_OUTPUT_MS = 2_000;
 /** How long a process that was told to end may take. */
 const END_MS = 3_000;
 /**
@@ -204,13 +206,21 @@ export class TerminalProcess {
     }
     this.#isGone = true;
     this.#started.reject(new Error("the terminal's process ended before its program ran"));
-    for (const [number, { stream }] of [...this.#viewers]) {
-      stream.reset("refused", "the terminal is closed");
-      this.#detach(number);
-    }
+    await Promise.all([...this.#viewers].map(([number, viewer]) => this.#letGo(number, viewer)));
     await this.#stdin.close().catch(() => {});
     await this.#child.status;
     this.#options.onGone();
+  }
+
+  /** Ends a viewer's stream when it has what the terminal showed last, or after a while when it does not take it. */
+  async #letGo(number: number, viewer: Viewer): Promise<void> {
+    const { stream } = viewer;
+    const timer = setTimeout(() => stream.reset("refused", "the terminal is closed"), LAST_OUTPUT_MS);
+    await viewer.writing;
+    stream.end();
+    await stream.closed;
+    clearTimeout(timer);
+    this.#detach(number);
   }
 
   /** @param read the memory that is read into again: what is kept of it must be copied */

@@ -39,7 +39,8 @@ export class ViewerSocket implements Disposable {
   readonly #path: string;
   readonly #listener: Deno.UnixListener;
   readonly #terminal: ViewedTerminal;
-  readonly #connections = new Set<Deno.UnixConn>();
+  /** Connections that have not said what they want, or are no viewers. */
+  readonly #asking = new Set<Deno.UnixConn>();
 
   /** Binds the socket; one left by a dead host is replaced. Throws when it cannot be bound. */
   constructor(path: string, terminal: ViewedTerminal) {
@@ -52,10 +53,10 @@ export class ViewerSocket implements Disposable {
     void this.#accept();
   }
 
-  /** Lets nobody in any more, and sends away who is there. */
+  /** Lets nobody in any more. Viewers that are there stay until their terminal lets go of them. */
   [Symbol.dispose](): void {
     this.#listener.close();
-    for (const connection of this.#connections) closeQuietly(connection);
+    for (const connection of this.#asking) closeQuietly(connection);
     removeIfExists(this.#path);
   }
 
@@ -68,7 +69,7 @@ export class ViewerSocket implements Disposable {
   }
 
   async #serve(connection: Deno.UnixConn): Promise<void> {
-    this.#connections.add(connection);
+    this.#asking.add(connection);
     const want = new Uint8Array(1);
     const read = await connection.read(want).catch(() => null);
     if (read === 1 && (want[0] === wants.look || want[0] === wants.write)) {
@@ -78,6 +79,7 @@ export class ViewerSocket implements Disposable {
         viewerId: "viewer",
         canWrite: want[0] === wants.write,
       };
+      this.#asking.delete(connection);
       const stream = new ConnectionStream(connection, header);
       this.#terminal.attach(stream, header);
       stream.welcome();
@@ -86,7 +88,7 @@ export class ViewerSocket implements Disposable {
     else if (read === 1 && want[0] === wants.info) {
       await writeAll(connection, new TextEncoder().encode(JSON.stringify(this.#terminal.info))).catch(() => {});
     }
-    this.#connections.delete(connection);
+    this.#asking.delete(connection);
     closeQuietly(connection);
   }
 }
@@ -181,15 +183,23 @@ export async function leadViewer(stream: LinkStream, header: TerminalHeader, pat
       );
     }
     void toHost(stream, connection);
-    const buffer = new Uint8Array(READ_BYTES);
-    for (let read = await connection.read(buffer); read !== null; read = await connection.read(buffer)) {
-      await stream.write(buffer.subarray(0, read));
-    }
-    stream.reset("refused", "the terminal is closed");
+    await fromHost(stream, connection);
+    // Not a reset, which would overtake the last that the terminal showed.
+    stream.end();
   } catch {
     stream.reset("refused", "the terminal is closed");
   } finally {
     closeQuietly(connection);
+  }
+}
+
+/** Resolves when the host has ended the connection, or is gone. Rejects when the viewer is. */
+async function fromHost(stream: LinkStream, connection: Deno.UnixConn): Promise<void> {
+  const buffer = new Uint8Array(READ_BYTES);
+  for (;;) {
+    const read = await connection.read(buffer).catch(() => null);
+    if (read === null) return;
+    await stream.write(buffer.subarray(0, read));
   }
 }
 
@@ -214,15 +224,18 @@ export async function infoThrough(path: string): Promise<TerminalInfo> {
 }
 
 async function toHost(stream: LinkStream, connection: Deno.UnixConn): Promise<void> {
-  try {
-    for (let bytes = await stream.read(); bytes !== null; bytes = await stream.read()) {
-      await writeAll(connection, bytes);
+  for (;;) {
+    const bytes = await stream.read().catch(() => null);
+    if (bytes === null) {
+      stream.end();
+      return closeQuietly(connection);
     }
-    stream.end();
-  } catch {
-    // Reset, or the host is gone: either way both directions end.
-  } finally {
-    closeQuietly(connection);
+    try {
+      await writeAll(connection, bytes);
+    } catch {
+      // The host has closed it. What it said before is still there to be read.
+      return;
+    }
   }
 }
 

@@ -120,6 +120,21 @@ Deno.test("any command as a session in a terminal", async (t) => {
     await viewer.until(() => viewer.timeline.meta.ended?.reason === "closed", "the end by a person");
   });
 
+  await t.step("what a program prints last reaches whoever looks, however soon it ends", async () => {
+    // At once, so that everything on the way has more to do than it can.
+    await Promise.all(Array.from({ length: 8 }, async (_, run) => {
+      const sessionId = await runner.startSession({
+        agentId: "terminal",
+        command: ["/bin/sh", "-c", "echo ready; read word; seq 1 3000; echo last $word"],
+      });
+      await using terminal = await lookAt(hub, runner, sessionId);
+      await terminal.shows("ready");
+      terminal.type(`words${run}\r`);
+      await terminal.shows(`last words${run}`);
+      await terminal.until(() => terminal.closeCode !== null, "the terminal's end");
+    }));
+  });
+
   await t.step("cancel is Ctrl-C", async () => {
     const sessionId = await runner.startSession({
       agentId: "terminal",
