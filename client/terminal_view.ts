@@ -304,12 +304,36 @@ export class TerminalView {
   #useWebgl(): void {
     try {
       const webgl = new WebglAddon();
-      // The context may be taken away at any time: the DOM shows the same, more slowly.
-      webgl.onContextLoss(() => webgl.dispose());
+      let isGone = false;
+      // The DOM shows the same, more slowly.
+      const giveUp = () => {
+        if (isGone) return;
+        isGone = true;
+        rendered.dispose();
+        webgl.dispose();
+      };
+      const rendered = this.terminal.onRender(() => {
+        if (!this.#isDrawnTrue()) queueMicrotask(giveUp);
+      });
+      // The context may be taken away at any time.
+      webgl.onContextLoss(giveUp);
       this.terminal.loadAddon(webgl);
     } catch {
       // No WebGL here.
     }
+  }
+
+  /**
+   * Whether the canvas has as many pixels as the screen gives it. Where a browser tells the renderer other device pixels than it
+   * has (some do while they emulate a phone), it draws nothing that can be seen.
+   */
+  #isDrawnTrue(): boolean {
+    const canvas = this.terminal.element?.querySelector<HTMLCanvasElement>(
+      ".xterm-screen canvas:not(.xterm-link-layer)",
+    );
+    const cssPx = Number.parseFloat(canvas?.style.width ?? "");
+    if (!canvas || !(cssPx > 0)) return true;
+    return Math.abs(canvas.width / (cssPx * devicePixelRatio) - 1) < 0.1;
   }
 
   /** What fits into the element at the normal text size; null while it is not shown. */

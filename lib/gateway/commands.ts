@@ -105,7 +105,7 @@ async function store(
 
 /**
  * Hands commands that wait to their target once more, if it is connected. The isolate that stored one may have died before
- * it delivered it, and a target that stays connected gets what waits only when somebody looks at it again.
+ * it delivered it. Whoever looks at the target asks for this at once; what nobody looks at is found by Redelivery.
  */
 export function redeliver(ctx: GatewayContext, target: InboxTarget, commands: readonly DeliveredCommand[]): void {
   for (const command of commands) {
