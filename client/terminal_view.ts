@@ -312,12 +312,12 @@ export class TerminalView {
         rendered.dispose();
         webgl.dispose();
       };
-      const rendered = this.terminal.onRender(() => {
-        if (!this.#isDrawnTrue()) queueMicrotask(giveUp);
-      });
       // The context may be taken away at any time.
       webgl.onContextLoss(giveUp);
       this.terminal.loadAddon(webgl);
+      const rendered = this.terminal.onRender(() => {
+        if (!this.#isDrawnTrue()) queueMicrotask(giveUp);
+      });
     } catch {
       // No WebGL here.
     }

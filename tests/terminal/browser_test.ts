@@ -44,6 +44,10 @@ Deno.test("terminals in a browser", async (t) => {
       return now !== undefined && now !== before;
     }, "another size");
     await page.setViewportSize({ width: 1440, height: 900 });
+    await eventually(async () => {
+      await type(page, "clear; stty size");
+      return await sizeOf() === before;
+    }, "the first size again");
   });
 
   await t.step("a reload shows the same screen", async () => {
